@@ -1,0 +1,1 @@
+"""The command `footnote`, and the only place where real doors are opened."""

@@ -1,0 +1,1 @@
+"""The parsers, and the jail they run in."""

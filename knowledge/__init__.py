@@ -1,0 +1,1 @@
+"""The knowledge base: nouns, doors, errors, settings; catalog, index and embedding adapters."""

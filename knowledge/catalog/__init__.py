@@ -1,0 +1,1 @@
+"""The catalog: the source of truth about documents, revisions and who may read them."""

@@ -1,0 +1,1 @@
+"""The index adapters: Qdrant Edge in process, and a Qdrant server."""

@@ -1,0 +1,413 @@
+"""The nouns of Footnote: a glossary in frozen dataclasses, standard library only.
+
+Stored things (`Chunk`) and found things (`Passage`) are two types. Ids are derived with uuid5, so
+that ingesting the same thing twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+NAMESPACE = uuid.UUID("6f1d5b1c-5d0e-5c1f-9a55-0d0c5f007e0e")
+EVERYONE = "everyone"
+DEFAULT_COLLECTION = "main"
+
+
+def derive_id(*parts: str) -> str:
+    """Derive a stable uuid5 from `parts`; each part is length-prefixed, so no two lists collide."""
+    return str(uuid.uuid5(NAMESPACE, "".join(f"{len(part)}:{part}" for part in parts)))
+
+
+# --- who asks -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who asks; made by the server from a key or the loopback rule, never sent by a client."""
+
+    user: str
+    groups: frozenset[str] = frozenset()
+    roles: frozenset[str] = frozenset()
+
+    def tokens(self) -> frozenset[str]:
+        """Return the access tokens this principal holds; none for an unknown (empty) user."""
+        if not self.user:
+            return frozenset()
+        return frozenset({EVERYONE, f"u:{self.user}", *(f"g:{group}" for group in self.groups)})
+
+    def has_role(self, role: str) -> bool:
+        """Say whether the principal holds `role`."""
+        return role in self.roles
+
+
+NOBODY = Principal(user="")
+
+
+# --- what is stored -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """A half-open range of characters `[start, end)` in a revision's text."""
+
+    start: int
+    end: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start <= self.end:
+            raise ValueError(f"not a span: {self.start}..{self.end}")
+
+    def cut(self, text: str) -> str:
+        """Return the characters of `text` that the span covers."""
+        return text[self.start : self.end]
+
+    def overlaps(self, other: Span) -> bool:
+        """Say whether the two spans share at least one character."""
+        return self.start < other.end and other.start < self.end
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle on a page in points (1/72 inch), origin at the top left, y growing downwards."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+
+class BlockKind(StrEnum):
+    """What a block is in the document's structure."""
+
+    TITLE = "title"
+    HEADING = "heading"
+    PARAGRAPH = "paragraph"
+    LIST_ITEM = "list_item"
+    TABLE = "table"
+    CAPTION = "caption"
+    CODE = "code"
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A heading, paragraph, table …: its place in the revision's text and on the page."""
+
+    kind: BlockKind
+    span: Span
+    page: int | None = None
+    """1-based; a slide number in presentations; None where the format has no pages."""
+    box: Box | None = None
+    heading: tuple[str, ...] = ()
+    """The path of headings above this block, outermost first; a heading's own text is included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """What a parser made of one file or of one line of a JSON-lines file."""
+
+    title: str
+    text: str
+    blocks: tuple[Block, ...]
+    external_id: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A place documents come from: a folder, an upload area, a connector."""
+
+    id: str
+    kind: str
+    uri: str
+    collection: str = DEFAULT_COLLECTION
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One thing at a source; what it says is in its live revision."""
+
+    id: str
+    source_id: str
+    uri: str
+    title: str
+    collection: str
+    access: frozenset[str]
+    """Tokens of those who may read it: `everyone`, `u:<user>`, `g:<group>`; empty is nobody."""
+    external_id: str | None = None
+    classification: str = "internal"
+    media_type: str = "application/octet-stream"
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    live_revision: str | None = None
+    size: int = 0
+    updated_at: datetime | None = None
+
+
+class RevisionState(StrEnum):
+    """How far a revision has come; only the catalog's live pointer makes it visible."""
+
+    RECEIVED = "received"
+    PARSED = "parsed"
+    EMBEDDED = "embedded"
+    UPSERTED = "upserted"
+    LIVE = "live"
+    DEAD = "dead"
+    """Superseded or removed; its points are still to be cleaned away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One content of a document: who parsed it, and the text that quotes are cut from."""
+
+    id: str
+    document_id: str
+    digest: str
+    """sha256 (hex) of the bytes that were read."""
+    text: str
+    blocks: tuple[Block, ...]
+    parser: str
+    chunker: str
+    seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A span of a revision that is embedded; its text is always `span.cut(revision.text)`."""
+
+    id: str
+    revision_id: str
+    ordinal: int
+    span: Span
+    heading: tuple[str, ...] = ()
+    page: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SparseVector:
+    """Weights per term id; `indices` are unique unsigned 32-bit numbers, both of equal length."""
+
+    indices: tuple[int, ...]
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """The two vectors a text is searched by; `dense` has unit length."""
+
+    dense: tuple[float, ...]
+    sparse: SparseVector
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What the index keeps of a chunk: its vectors and the payload that filters use."""
+
+    chunk_id: str
+    document_id: str
+    revision_id: str
+    collection: str
+    access: frozenset[str]
+    embedding: Embedding
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """What the index found: ids and a score, never text; higher scores are better."""
+
+    chunk_id: str
+    document_id: str
+    revision_id: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class TermStatistics:
+    """A frozen snapshot of how many chunks hold each term, over chunks everyone may read."""
+
+    generation: int
+    chunks: int
+    frequencies: Mapping[int, int]
+
+
+# --- how it comes in ----------------------------------------------------------------------------
+
+
+class SubmissionState(StrEnum):
+    """Where an upload stands; `done`, `failed` and `cancelled` are final."""
+
+    RECEIVED = "received"
+    WORKING = "working"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A file that was handed in and is kept until it is indexed or refused with a reason."""
+
+    id: str
+    name: str
+    digest: str
+    size: int
+    collection: str
+    access: frozenset[str]
+    submitted_by: str
+    state: SubmissionState = SubmissionState.RECEIVED
+    reason: str = ""
+    document_ids: tuple[str, ...] = ()
+    attempts: int = 0
+    received_at: datetime | None = None
+
+
+class Outcome(StrEnum):
+    """How one document ended in an ingest run."""
+
+    INDEXED = "indexed"
+    UNCHANGED = "unchanged"
+    EMPTY = "empty"
+    """Readable, but without any text: kept in the catalog, not searchable, reported."""
+    REMOVED = "removed"
+    REJECTED = "rejected"
+    """Not indexed; `IngestEvent.reason` says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class IngestEvent:
+    """One line of progress of an ingest run; written only after its effect is durable."""
+
+    uri: str
+    outcome: Outcome
+    document_id: str | None = None
+    chunks: int = 0
+    reason: str = ""
+    code: str = ""
+    """Machine-readable reason, such as `encrypted`, `too_large`, `unsupported`."""
+    done: int = 0
+    total: int = 0
+
+
+# --- a question on its way ----------------------------------------------------------------------
+
+
+class Effort(StrEnum):
+    """How long the model may think."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One earlier message of the conversation."""
+
+    role: str
+    """`user` or `assistant`."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What somebody wants to know."""
+
+    text: str
+    collection: str | None = None
+    history: tuple[Turn, ...] = ()
+    effort: Effort = Effort.LOW
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A chunk found for a question; never stored. `rank` counts from 1."""
+
+    chunk_id: str
+    document: Document
+    revision_id: str
+    span: Span
+    text: str
+    rank: int
+    score: float
+    heading: tuple[str, ...] = ()
+    page: int | None = None
+    blocks: tuple[Block, ...] = ()
+    """Blocks that overlap `span`, in order; they give a quote its page and box."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The passages that fit the model's budget; passage i (from 0) is cited as number i + 1."""
+
+    question: Question
+    passages: tuple[Passage, ...]
+    tokens: int = 0
+
+
+# --- an answer ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A verbatim quote that resolves: `quote == span.cut(text of the revision)`, always."""
+
+    number: int
+    document_id: str
+    title: str
+    uri: str
+    revision_id: str
+    quote: str
+    span: Span
+    support: float
+    """How far the quote carries the cited sentence, 0..1."""
+    page: int | None = None
+    box: Box | None = None
+    external_id: str | None = None
+
+
+class Verdict(StrEnum):
+    """What kind of answer it is."""
+
+    ANSWERED = "answered"
+    PARTLY = "partly"
+    NOT_FOUND = "not_found"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens spent; reasoning tokens are part of the completion tokens."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of a generator's stream; reasoning is kept apart and never shown to staff."""
+
+    text: str = ""
+    reasoning: str = ""
+    usage: Usage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the service says, and what it rests on."""
+
+    text: str
+    citations: tuple[Citation, ...]
+    verdict: Verdict
+    model: str
+    effort: Effort
+    extractive: bool
+    """True when the text consists of sentences quoted from the documents, with no model writing."""
+    fallback_reason: str = ""
+    """Why the extractive writer stepped in for the model; empty when it did not."""
+    dropped_markers: int = 0
+    """Citation marks the model wrote that pointed at nothing; removed from the text."""
+    usage: Usage = Usage()
+    timings_ms: Mapping[str, float] = field(default_factory=dict)

@@ -1,0 +1,258 @@
+"""The doors of Footnote: what the stories need from the world, as Protocols.
+
+The real doors are opened in `footnote/wiring.py` and nowhere else; the fakes live in
+`tests/fakes.py` and pass the same contract suites. All doors but `Generator` are synchronous.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from knowledge.access import AccessFilter
+from knowledge.models import (
+    Block,
+    Chunk,
+    Context,
+    Delta,
+    Document,
+    Embedding,
+    Hit,
+    IngestEvent,
+    Parsed,
+    Passage,
+    Point,
+    Principal,
+    Revision,
+    RevisionState,
+    Source,
+    Span,
+    SparseVector,
+    Submission,
+    SubmissionState,
+    TermStatistics,
+)
+
+
+class Parser(Protocol):
+    """Turns the bytes of one file into text and blocks, in a jail; knows no names of ours."""
+
+    version: str
+    """Changes when the same bytes could give other blocks; stored with each revision."""
+
+    def parse(self, data: bytes, *, name: str) -> Iterator[Parsed]:
+        """Yield one `Parsed` per document in the file (many for JSON lines).
+
+        Raises an `IngestError` with a code; never anything else, whatever the bytes are.
+        """
+
+
+class Embedder(Protocol):
+    """Turns text into unit-length vectors, and knows where its own tokens lie in a text."""
+
+    name: str
+    dimension: int
+    max_tokens: int
+
+    def embed(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
+        """Return one vector per text, in order; texts beyond `max_tokens` are cut."""
+
+    def token_spans(self, text: str) -> list[Span]:
+        """Return the span of every token of `text`, in order, without special tokens."""
+
+
+class SparseEncoder(Protocol):
+    """Turns text into term weights (BM25); term ids are stable across processes and machines."""
+
+    version: str
+
+    def encode_passage(self, text: str) -> SparseVector:
+        """Weigh the terms of a passage; independent of all other passages."""
+
+    def encode_query(self, text: str, statistics: TermStatistics) -> SparseVector:
+        """Weigh the terms of a query by how rare they are in `statistics`."""
+
+
+class Index(Protocol):
+    """The vector store: disposable, rebuilt from the catalog; never says what is visible."""
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        """Store points; durable and searchable on return. Raises `IndexUnavailable`."""
+
+    def search(self, embedding: Embedding, access: AccessFilter, *, limit: int) -> list[Hit]:
+        """Fuse dense and sparse search (RRF) under `access`; best first, at most `limit`."""
+
+    def count(self, revision_id: str) -> int:
+        """Return how many points of a revision are stored."""
+
+    def delete(self, revision_ids: Sequence[str]) -> None:
+        """Delete all points of the revisions; absent ones are no error."""
+
+    def set_access(self, document_id: str, access: frozenset[str]) -> None:
+        """Replace the access tokens on all points of a document."""
+
+    def close(self) -> None:
+        """Release files and connections."""
+
+
+class Library(Protocol):
+    """The reading side of the catalog; every call is made on behalf of a principal."""
+
+    def passages(
+        self, hits: Sequence[Hit], principal: Principal, *, collection: str | None = None
+    ) -> list[Passage]:
+        """Return the hits that are live and readable now, in the order of `hits`, ranked from 1.
+
+        This is the second key: the index is never trusted about visibility.
+        """
+
+    def blocks(self, revision_id: str, span: Span, principal: Principal) -> tuple[Block, ...]:
+        """Return the blocks of a readable revision that overlap `span`, in order."""
+
+    def document(self, document_id: str, principal: Principal) -> Document:
+        """Return a readable document with a live revision; raises `NotFound` else."""
+
+    def documents(
+        self, principal: Principal, *, collection: str | None, after: str | None, limit: int
+    ) -> list[Document]:
+        """List readable live documents by id, beginning after the id `after`."""
+
+    def revision(self, document_id: str, principal: Principal) -> Revision:
+        """Return the live revision of a readable document; raises `NotFound` else."""
+
+    def collections(self, principal: Principal) -> dict[str, int]:
+        """Return the collections with at least one readable document, and how many it has."""
+
+    def statistics(self, collection: str | None) -> TermStatistics:
+        """Return the frozen term statistics of one collection, or of all together."""
+
+
+class Ledger(Protocol):
+    """The writing side of the catalog: revisions come, become visible in one row, and go.
+
+    The order for each document is `receive`, `store_parsed`, `mark` …, `switch`; then the points of
+    the dead revisions are deleted and `forget` drops their rows.
+    """
+
+    def ensure_source(self, source: Source) -> None:
+        """Store the source unless it is there."""
+
+    def known(self, source_id: str) -> dict[str, tuple[str, str]]:
+        """Map each live document id of a source to (digest, version string it was made with)."""
+
+    def receive(self, document: Document, *, digest: str, versions: str) -> str:
+        """Store the document (not yet visible) and a new revision; return the revision's id."""
+
+    def store_parsed(
+        self, revision: Revision, chunks: Sequence[Chunk], terms: Sequence[Sequence[int]]
+    ) -> None:
+        """Store text, blocks, chunks and the distinct term ids of each chunk."""
+
+    def mark(self, revision_id: str, state: RevisionState) -> None:
+        """Write down how far a revision has come."""
+
+    def switch(self, document: Document, revision_id: str) -> None:
+        """Make the revision the live one, in one transaction; the former live one becomes dead."""
+
+    def remove(self, document_id: str) -> bool:
+        """Make the document invisible at once; False when there is none."""
+
+    def abandon(self, *, untouched_for: timedelta) -> int:
+        """Declare unfinished revisions dead that nobody touched for so long; return how many."""
+
+    def dead(self, limit: int = 1000) -> list[str]:
+        """Return ids of dead revisions whose points are still to be deleted."""
+
+    def forget(self, revision_ids: Sequence[str]) -> None:
+        """Drop the rows of dead revisions, and of removed documents that have none left."""
+
+    def set_access(self, document_id: str, access: frozenset[str]) -> bool:
+        """Set who may read a document, effective at once; False when there is none."""
+
+    def access_to_copy(self) -> dict[str, frozenset[str]]:
+        """Return documents whose access has not yet been copied into the index."""
+
+    def access_copied(self, document_id: str, access: frozenset[str]) -> None:
+        """Note that the index holds `access`; a no-op if it has changed again meanwhile."""
+
+    def freeze_statistics(self, collection: str) -> TermStatistics:
+        """Count terms over live chunks that everyone may read, and store that as the snapshot."""
+
+    def by_uri(self, source_id: str) -> dict[str, str]:
+        """Map the uri of each live document of a source to its id."""
+
+
+class Outbox(Protocol):
+    """The durable list of uploads: a row is written before the 202 is sent."""
+
+    def submit(self, submission: Submission) -> None:
+        """Store it, durable on return."""
+
+    def claim(self, worker: str, *, lease: timedelta) -> Submission | None:
+        """Take the oldest received one, or one whose lease ran out; None when there is nothing."""
+
+    def finish(
+        self, submission_id: str, state: SubmissionState, *, reason: str, documents: Sequence[str]
+    ) -> None:
+        """Write how it ended."""
+
+    def submission(self, submission_id: str, principal: Principal) -> Submission:
+        """Return one that this principal handed in (an `admin` sees all); raises `NotFound`."""
+
+    def submissions(self, principal: Principal, *, limit: int = 100) -> list[Submission]:
+        """List what this principal handed in, newest first."""
+
+
+class Blobs(Protocol):
+    """Files by their sha256; writing the same bytes twice keeps one copy."""
+
+    def put(self, stream: BinaryIO, *, limit: int) -> tuple[str, int]:
+        """Store the stream, fsynced on return; return (digest, size). Raises `TooLarge`."""
+
+    def read(self, digest: str) -> bytes:
+        """Return the bytes; raises `NotFound`."""
+
+    def delete(self, digest: str) -> None:
+        """Delete; absent is no error."""
+
+
+class Intake(Protocol):
+    """How serving reaches ingestion without knowing it; `footnote` fills it."""
+
+    def submit(
+        self, stream: BinaryIO, *, name: str, collection: str, access: frozenset[str], by: Principal
+    ) -> Submission:
+        """Take a file in, durable on return. Raises `TooLarge`, `Unsupported`."""
+
+    def status(self, submission_id: str, principal: Principal) -> Submission:
+        """Say where an upload stands; raises `NotFound`."""
+
+    def recent(self, principal: Principal) -> list[Submission]:
+        """List this principal's latest uploads, newest first."""
+
+    def cancel(self, submission_id: str, principal: Principal) -> Submission:
+        """Stop an upload that is not yet done; raises `NotFound`."""
+
+    def remove(self, document_id: str) -> None:
+        """Make a document invisible at once and clean up; raises `NotFound`."""
+
+    def set_access(self, document_id: str, access: frozenset[str]) -> None:
+        """Set who may read a document; raises `NotFound`."""
+
+    def sync(self, paths: Sequence[Path], *, collection: str) -> Iterator[IngestEvent]:
+        """Bring files and folders of this machine up to date, one event per document."""
+
+    def content(self, digest: str) -> bytes:
+        """Return the original bytes of a revision; raises `NotFound`."""
+
+
+class Generator(Protocol):
+    """Writes an answer from a context, citing passages as `[1]` … `[n]`; the only async door."""
+
+    name: str
+    extractive: bool
+
+    def generate(self, context: Context) -> AsyncIterator[Delta]:
+        """Yield text as it is written; raises `ModelError`. Nothing written means not found."""

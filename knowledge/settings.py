@@ -1,0 +1,101 @@
+"""Settings, read from the environment (prefix `FOOTNOTE_`) and from `.env` at the root of the tree.
+
+The only file that reads the environment. Only entry points build `Settings`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """Everything an operator can set; a default stands here and nowhere else."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="FOOTNOTE_", env_file=ROOT / ".env", extra="ignore", frozen=True
+    )
+
+    # where things are
+    data_dir: Path = Field(ROOT / "data", description="Everything embedded lives under it.")
+    database_url: str = Field(
+        "", description="PostgreSQL URL of the catalog; empty: SQLite in the data folder."
+    )
+    qdrant_url: str = Field("", description="URL of a Qdrant server; empty: Qdrant Edge.")
+    qdrant_api_key: SecretStr = Field(SecretStr(""), description="Key of the Qdrant server.")
+    qdrant_collection: str = Field("footnote", description="Name of the Qdrant collection.")
+    parser_socket: Path | None = Field(
+        None, description="Unix socket of a parser service; empty: a child process of its own."
+    )
+
+    # who may ask
+    host: str = Field("127.0.0.1", description="Address to listen on; beyond loopback needs keys.")
+    port: int = Field(8765, ge=0, le=65535, description="Port of the API; 0 picks a free one.")
+    ui_port: int = Field(8501, ge=0, le=65535, description="Port of the page.")
+    api_keys_file: Path | None = Field(
+        None, description="File of hashed API keys; required beyond loopback."
+    )
+    api_url: str = Field("", description="Where the page finds the API; empty: this machine.")
+    api_key: SecretStr = Field(SecretStr(""), description="Key the page uses for the API.")
+    allowed_hosts: str = Field(
+        "", description="Comma-separated host names the API answers to, besides loopback."
+    )
+
+    # the model
+    model_url: str = Field(
+        "", description="Base URL of an OpenAI-compatible server (…/v1); empty: extractive answers."
+    )
+    model_name: str = Field("gpt-oss-20b", description="Model name to ask for.")
+    model_api_key: SecretStr = Field(SecretStr(""), description="Key of the model server.")
+    model_timeout: float = Field(120.0, gt=0, description="Seconds for a whole answer.")
+    first_token_timeout: float = Field(60.0, gt=0, description="Seconds until the first text.")
+    effort: Literal["low", "medium", "high"] = Field("low", description="Default effort.")
+    thinking_tokens: int = Field(
+        0, ge=0, description="Cap on reasoning tokens; 0: none (needs vLLM's --reasoning-config)."
+    )
+    answer_tokens: int = Field(1024, ge=64, description="Cap on the tokens of an answer.")
+
+    # embedding and retrieval
+    embedding_model: Path | None = Field(
+        None, description="Folder of a sentence-transformers model; empty: the bundled MiniLM."
+    )
+    chunk_tokens: int = Field(256, ge=32, le=8192, description="Largest chunk, in tokens.")
+    context_tokens: int = Field(4096, ge=256, description="Budget for passages, in tokens.")
+    context_passages: int = Field(12, ge=1, le=64, description="Most passages in a context.")
+    support_threshold: float = Field(
+        0.35, ge=0, le=1, description="Weakest support at which the extractive writer answers."
+    )
+
+    # ingestion limits
+    max_file_mb: int = Field(200, ge=1, description="Largest file that is read.")
+    max_documents_per_file: int = Field(
+        200_000, ge=1, description="Most documents in one JSON-lines file."
+    )
+    parse_seconds: int = Field(120, ge=1, description="Longest time to parse one file.")
+    parse_memory_mb: int = Field(2048, ge=256, description="Most memory to parse one file.")
+
+    def sqlalchemy_url(self) -> str:
+        """Return the catalog's URL; SQLite under the data folder unless one is set."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'catalog.sqlite'}"
+
+    @property
+    def embedded(self) -> bool:
+        """Say whether this process owns catalog and index itself."""
+        return not self.database_url and not self.qdrant_url
+
+
+class TestSettings(BaseSettings):
+    """What the test suite may be told; it skips with a reason where something is unset."""
+
+    __test__ = False
+    model_config = SettingsConfigDict(env_prefix="FOOTNOTE_", extra="ignore", frozen=True)
+
+    eval_data: Path | None = Field(None, description="Folder of evaluation sets.")
+    test_require: str = Field("", description="`all`: a skip for a missing tool is a failure.")
+    test_qdrant_url: str = Field("", description="A real Qdrant server for the contract suite.")
+    test_database_url: str = Field("", description="A real PostgreSQL for the contract suite.")
