@@ -115,6 +115,8 @@ class Parsed:
     external_id: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    error: str = ""
+    """Why one line of a JSON-lines file could not be read; then `text` is empty."""
 
 
 @dataclass(frozen=True, slots=True)

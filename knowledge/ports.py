@@ -7,6 +7,7 @@ The real doors are opened in `footnote/wiring.py` and nowhere else; the fakes li
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -136,6 +137,12 @@ class Ledger(Protocol):
     the dead revisions are deleted and `forget` drops their rows.
     """
 
+    def transaction(self) -> AbstractContextManager[object]:
+        """Make this thread's calls inside the block one durable transaction: all of them or none.
+
+        Keep it short: other writers wait. Nothing is parsed, embedded or upserted inside.
+        """
+
     def ensure_source(self, source: Source) -> None:
         """Store the source unless it is there."""
 
@@ -143,7 +150,10 @@ class Ledger(Protocol):
         """Map each live document id of a source to (digest, version string it was made with)."""
 
     def receive(self, document: Document, *, digest: str, versions: str) -> str:
-        """Store the document (not yet visible) and a new revision; return the revision's id."""
+        """Store the document (not yet visible) and a new revision; return the revision's id.
+
+        A live document keeps its access list, title and uri until `switch`.
+        """
 
     def store_parsed(
         self, revision: Revision, chunks: Sequence[Chunk], terms: Sequence[Sequence[int]]
@@ -154,7 +164,14 @@ class Ledger(Protocol):
         """Write down how far a revision has come."""
 
     def switch(self, document: Document, revision_id: str) -> None:
-        """Make the revision the live one, in one transaction; the former live one becomes dead."""
+        """Make the revision the live one, in one transaction; the former live one becomes dead.
+
+        A note of `reject` for its uri is dropped. A document that was live keeps its access list;
+        where that differs from `document.access`, which the new points carry, it is listed by
+        `access_to_copy`. Raises `IngestError` with code `superseded`, and changes nothing, when
+        the revision was removed or abandoned meanwhile, or a later one is live; so do
+        `store_parsed` and `mark`.
+        """
 
     def remove(self, document_id: str) -> bool:
         """Make the document invisible at once; False when there is none."""
@@ -180,8 +197,29 @@ class Ledger(Protocol):
     def freeze_statistics(self, collection: str) -> TermStatistics:
         """Count terms over live chunks that everyone may read, and store that as the snapshot."""
 
+    def stale_statistics(self) -> list[str]:
+        """Return the collections whose live documents changed since their last freeze."""
+
     def by_uri(self, source_id: str) -> dict[str, str]:
         """Map the uri of each live document of a source to its id."""
+
+    def digest(self, document_id: str) -> str | None:
+        """Return the digest of the live revision; None when the document has none."""
+
+    def uris(self, digest: str) -> list[str]:
+        """Return the uris of the live documents whose revision has this digest."""
+
+    def wanted(self, digest: str) -> bool:
+        """Say whether an unfinished upload, or one with a live document, rests on these bytes."""
+
+    def reject(self, source_id: str, uri: str, *, code: str, reason: str) -> None:
+        """Note why a file or line was not indexed; one note per uri, the latest wins."""
+
+    def rejections(self, source_id: str) -> dict[str, tuple[str, str]]:
+        """Map each refused uri of a source to (code, reason)."""
+
+    def accept(self, source_id: str, uris: Sequence[str]) -> None:
+        """Drop the notes of `reject` for these uris; absent ones are no error."""
 
 
 class Outbox(Protocol):
@@ -191,12 +229,28 @@ class Outbox(Protocol):
         """Store it, durable on return."""
 
     def claim(self, worker: str, *, lease: timedelta) -> Submission | None:
-        """Take the oldest received one, or one whose lease ran out; None when there is nothing."""
+        """Take the oldest received one, or one whose lease ran out; None when there is nothing.
+
+        An upload waits for earlier unfinished ones of the same name, collection and person: they
+        are versions of one document, and the latest must win.
+        """
+
+    def renew(self, submission_id: str, worker: str, *, lease: timedelta) -> bool:
+        """Prolong the lease; False when it was cancelled, finished or taken by another worker."""
+
+    def hand_back(self, submission_id: str) -> None:
+        """Give up a claim without having tried; the attempt does not count."""
+
+    def release(self) -> int:
+        """Give up all claims, which count as attempts; only for a worker known to be the only one.
+
+        Returns how many.
+        """
 
     def finish(
         self, submission_id: str, state: SubmissionState, *, reason: str, documents: Sequence[str]
     ) -> None:
-        """Write how it ended."""
+        """Write how it ended; one that is cancelled stays cancelled."""
 
     def submission(self, submission_id: str, principal: Principal) -> Submission:
         """Return one that this principal handed in (an `admin` sees all); raises `NotFound`."""
@@ -210,6 +264,9 @@ class Blobs(Protocol):
 
     def put(self, stream: BinaryIO, *, limit: int) -> tuple[str, int]:
         """Store the stream, fsynced on return; return (digest, size). Raises `TooLarge`."""
+
+    def has(self, digest: str) -> bool:
+        """Say whether the bytes are there."""
 
     def read(self, digest: str) -> bytes:
         """Return the bytes; raises `NotFound`."""

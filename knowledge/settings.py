@@ -5,11 +5,14 @@ The only file that reads the environment. Only entry points build `Settings`.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from knowledge.errors import ConfigurationError
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -87,6 +90,57 @@ class Settings(BaseSettings):
     def embedded(self) -> bool:
         """Say whether this process owns catalog and index itself."""
         return not self.database_url and not self.qdrant_url
+
+
+def parser_environment() -> dict[str, str]:
+    """Return the whole environment of the parser process: no secrets, no telemetry, one thread."""
+    here = os.environ  # noqa: TID251 (this is the file that may)
+    kept = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV")
+    return {name: here[name] for name in kept if name in here} | {
+        "PYTHONPATH": str(ROOT),
+        "DO_NOT_TRACK": "true",
+        "SCARF_NO_ANALYTICS": "true",
+        "UNSTRUCTURED_DISABLE_NOTICE": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+OFFLINE = {
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "DO_NOT_TRACK": "true",
+    "SCARF_NO_ANALYTICS": "true",
+    "UNSTRUCTURED_DISABLE_NOTICE": "1",
+}
+
+
+def load_settings() -> Settings:
+    """Build the settings; raises `ConfigurationError` naming the variable that is wrong."""
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "_".join(str(part) for part in first["loc"]).upper()
+        raise ConfigurationError(f"FOOTNOTE_{name}: {first['msg']}") from error
+    if bool(settings.database_url) != bool(settings.qdrant_url):
+        raise ConfigurationError(
+            "set both FOOTNOTE_DATABASE_URL and FOOTNOTE_QDRANT_URL, or neither: embedded stores "
+            "have one owner, servers have many"
+        )
+    return settings
+
+
+def go_offline() -> None:
+    """Tell the libraries, before they are imported, to fetch nothing and to report to nobody."""
+    os.environ.update(OFFLINE)  # noqa: TID251 (this is the file that may)
+
+
+def child_environment(**variables: str) -> dict[str, str]:
+    """Return this process's environment with `variables` on top, for a child process of ours."""
+    return {**os.environ, **OFFLINE, **variables}  # noqa: TID251 (this is the file that may)
 
 
 class TestSettings(BaseSettings):

@@ -1,0 +1,232 @@
+"""The reading side: whatever leaves here is live and readable by the one who asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, exists, func, select
+
+from knowledge.catalog.database import Database
+from knowledge.catalog.rows import (
+    BLOCK_COLUMNS,
+    DOCUMENT_COLUMNS,
+    AnyRow,
+    to_block,
+    to_document,
+)
+from knowledge.catalog.schema import blocks, chunks, document_access, documents, revisions
+from knowledge.errors import NotFound
+from knowledge.models import Block, Document, Hit, Passage, Principal, Revision, Span
+
+# Statements are built once: building one costs more than running it.
+_READABLE = exists().where(
+    document_access.c.document_id == documents.c.id,
+    document_access.c.token.in_(bindparam("tokens", expanding=True)),
+)
+_OF_COLLECTION = documents.c.collection == bindparam("collection")
+_PASSAGES = (
+    select(
+        *DOCUMENT_COLUMNS,
+        chunks.c.id,
+        chunks.c.revision_id,
+        chunks.c.start,
+        chunks.c.end,
+        chunks.c.text,
+        chunks.c.heading,
+        chunks.c.page,
+    )
+    .join_from(chunks, documents, documents.c.live_revision == chunks.c.revision_id)
+    .where(chunks.c.id.in_(bindparam("chunk_ids", expanding=True)), _READABLE)
+)
+_PASSAGES_OF_COLLECTION = _PASSAGES.where(_OF_COLLECTION)
+_BLOCKS_OF_CHUNKS = (
+    select(chunks.c.id, *BLOCK_COLUMNS)
+    .join_from(
+        chunks,
+        blocks,
+        (blocks.c.revision_id == chunks.c.revision_id)
+        & blocks.c.ordinal.between(chunks.c.first_block, chunks.c.last_block)
+        & (blocks.c.start < chunks.c.end)
+        & (blocks.c.end > chunks.c.start),
+    )
+    .where(chunks.c.id.in_(bindparam("chunk_ids", expanding=True)))
+    .order_by(chunks.c.id, blocks.c.ordinal)
+)
+_ACCESS = select(document_access.c.document_id, document_access.c.token).where(
+    document_access.c.document_id.in_(bindparam("document_ids", expanding=True))
+)
+_LIVE = documents.c.live_revision.is_not(None)
+_DOCUMENT = select(*DOCUMENT_COLUMNS).where(
+    documents.c.id == bindparam("document_id"), _LIVE, _READABLE
+)
+_DOCUMENTS = (
+    select(*DOCUMENT_COLUMNS)
+    .where(documents.c.id > bindparam("after"), _LIVE, _READABLE)
+    .order_by(documents.c.id)
+    .limit(bindparam("most"))
+)
+_DOCUMENTS_OF_COLLECTION = _DOCUMENTS.where(_OF_COLLECTION)
+_REVISION = (
+    select(revisions)
+    .join_from(documents, revisions, revisions.c.id == documents.c.live_revision)
+    .where(documents.c.id == bindparam("document_id"), _READABLE)
+)
+_BLOCKS = (
+    select(*BLOCK_COLUMNS)
+    .where(blocks.c.revision_id == bindparam("revision_id"))
+    .order_by(blocks.c.ordinal)
+)
+_READABLE_BLOCKS = (
+    select(*BLOCK_COLUMNS)
+    .join_from(blocks, documents, documents.c.live_revision == blocks.c.revision_id)
+    .where(
+        blocks.c.revision_id == bindparam("revision_id"),
+        blocks.c.start < bindparam("end"),
+        blocks.c.end > bindparam("start"),
+        _READABLE,
+    )
+    .order_by(blocks.c.ordinal)
+)
+_COLLECTIONS = (
+    select(documents.c.collection, func.count())
+    .where(_LIVE, _READABLE)
+    .group_by(documents.c.collection)
+    .order_by(documents.c.collection)
+)
+_DOCUMENT_WIDTH = len(DOCUMENT_COLUMNS)
+
+
+class SqlLibrary:
+    """What a principal may read, found by SQL that always joins the rights."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def passages(
+        self, hits: Sequence[Hit], principal: Principal, *, collection: str | None = None
+    ) -> list[Passage]:
+        """Return the hits that are live and readable now, in their order, ranked from 1."""
+        tokens = sorted(principal.tokens())
+        if not tokens or not hits:
+            return []
+        chunk_ids = list(dict.fromkeys(hit.chunk_id for hit in hits))
+        statement = _PASSAGES if collection is None else _PASSAGES_OF_COLLECTION
+        given: dict[str, Any] = {"chunk_ids": chunk_ids, "tokens": tokens}
+        if collection is not None:
+            given["collection"] = collection
+        with self._database.reading() as connection:
+            found = connection.execute(statement, given).all()
+            seen = {row[_DOCUMENT_WIDTH]: row for row in found}
+            around = _blocks_of(connection, list(seen))
+            whose = _documents_of(connection, found)
+        ordered = [hit for hit in _first_of_each(hits) if hit.chunk_id in seen]
+        return [
+            _to_passage(hit, rank, seen[hit.chunk_id], whose, around[hit.chunk_id])
+            for rank, hit in enumerate(ordered, start=1)
+        ]
+
+    def blocks(self, revision_id: str, span: Span, principal: Principal) -> tuple[Block, ...]:
+        """Return the blocks of a live readable revision that overlap `span`; else none."""
+        given = {"revision_id": revision_id, "start": span.start, "end": span.end}
+        with self._database.reading() as connection:
+            rows = connection.execute(_READABLE_BLOCKS, given | _tokens(principal)).all()
+        return tuple(map(to_block, rows))
+
+    def document(self, document_id: str, principal: Principal) -> Document:
+        """Return a readable document with a live revision; raises `NotFound` else."""
+        given = {"document_id": document_id}
+        with self._database.reading() as connection:
+            row = connection.execute(_DOCUMENT, given | _tokens(principal)).one_or_none()
+            if row is None:
+                raise NotFound("There is no such document.")
+            return _documents_of(connection, [row])[document_id]
+
+    def documents(
+        self, principal: Principal, *, collection: str | None, after: str | None, limit: int
+    ) -> list[Document]:
+        """List readable live documents by id, beginning after the id `after`."""
+        given: dict[str, Any] = {"after": after or "", "most": limit}
+        if collection is not None:
+            given["collection"] = collection
+        statement = _DOCUMENTS if collection is None else _DOCUMENTS_OF_COLLECTION
+        with self._database.reading() as connection:
+            rows = connection.execute(statement, given | _tokens(principal)).all()
+            return list(_documents_of(connection, rows).values())
+
+    def revision(self, document_id: str, principal: Principal) -> Revision:
+        """Return the live revision of a readable document; raises `NotFound` else."""
+        given = {"document_id": document_id}
+        with self._database.reading() as connection:
+            row = connection.execute(_REVISION, given | _tokens(principal)).one_or_none()
+            if row is None:
+                raise NotFound("There is no such document.")
+            found = connection.execute(_BLOCKS, {"revision_id": row.id}).all()
+        return Revision(
+            id=row.id,
+            document_id=row.document_id,
+            digest=row.digest,
+            text=row.text,
+            blocks=tuple(map(to_block, found)),
+            parser=row.parser,
+            chunker=row.chunker,
+            seen_at=row.seen_at,
+        )
+
+    def collections(self, principal: Principal) -> dict[str, int]:
+        """Return the collections with at least one readable document, and how many it has."""
+        with self._database.reading() as connection:
+            rows = connection.execute(_COLLECTIONS, _tokens(principal)).all()
+        return {row[0]: row[1] for row in rows}
+
+
+def _tokens(principal: Principal) -> dict[str, list[str]]:
+    """Return the parameter of `_READABLE`; an empty list matches no document."""
+    return {"tokens": sorted(principal.tokens())}
+
+
+def _first_of_each(hits: Iterable[Hit]) -> list[Hit]:
+    """Keep the best-ranked hit of each chunk."""
+    best: dict[str, Hit] = {}
+    for hit in hits:
+        best.setdefault(hit.chunk_id, hit)
+    return list(best.values())
+
+
+def _blocks_of(connection: Connection, chunk_ids: list[str]) -> dict[str, tuple[Block, ...]]:
+    """Return for each chunk the blocks that overlap it, in order."""
+    if not chunk_ids:
+        return {}
+    found: dict[str, list[Block]] = {chunk_id: [] for chunk_id in chunk_ids}
+    for row in connection.execute(_BLOCKS_OF_CHUNKS, {"chunk_ids": chunk_ids}).all():
+        found[row[0]].append(to_block(row[1:]))
+    return {chunk_id: tuple(around) for chunk_id, around in found.items()}
+
+
+def _documents_of(connection: Connection, rows: Sequence[AnyRow]) -> dict[str, Document]:
+    """Make the documents of rows that begin with `DOCUMENT_COLUMNS`, each once, in order."""
+    distinct = {row[0]: row for row in rows}
+    if not distinct:
+        return {}
+    access: dict[str, list[str]] = {document_id: [] for document_id in distinct}
+    for document_id, token in connection.execute(_ACCESS, {"document_ids": list(distinct)}).all():
+        access[document_id].append(token)
+    return {key: to_document(row, access[key]) for key, row in distinct.items()}
+
+
+def _to_passage(
+    hit: Hit, rank: int, row: AnyRow, whose: dict[str, Document], around: tuple[Block, ...]
+) -> Passage:
+    chunk_id, revision_id, start, end, text, heading, page = row[_DOCUMENT_WIDTH:]
+    return Passage(
+        chunk_id=chunk_id,
+        document=whose[row[0]],
+        revision_id=revision_id,
+        span=Span(start, end),
+        text=text,
+        rank=rank,
+        score=hit.score,
+        heading=heading,
+        page=page,
+        blocks=around,
+    )

@@ -1,0 +1,167 @@
+"""The tables of the catalog. A change here needs a revision in `migrations/versions`."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+)
+
+from knowledge.catalog.types import AnyText, Moment, Numbers, Pairs, Strings
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+sources = Table(
+    "sources",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("uri", AnyText, nullable=False),
+    Column("collection", AnyText, nullable=False),
+)
+
+# Visibility is one column: a document is seen exactly when `live_revision` names a revision.
+# `updated_at` is when its content changed, `changed_at` also when its access did.
+documents = Table(
+    "documents",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("source_id", String, ForeignKey("sources.id"), nullable=False, index=True),
+    Column("uri", AnyText, nullable=False),
+    Column("title", AnyText, nullable=False),
+    Column("collection", AnyText, nullable=False, index=True),
+    Column("external_id", AnyText),
+    Column("classification", String, nullable=False),
+    Column("media_type", AnyText, nullable=False),
+    Column("metadata", Pairs, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("live_revision", String, unique=True),
+    Column("generation", Integer, nullable=False),
+    Column("access_dirty", Boolean, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    Column("changed_at", Moment, nullable=False),
+)
+
+document_access = Table(
+    "document_access",
+    metadata,
+    Column("document_id", String, ForeignKey("documents.id"), primary_key=True),
+    Column("token", String, primary_key=True),
+    Index("ix_document_access_token", "token", "document_id"),
+)
+
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("document_id", String, ForeignKey("documents.id"), nullable=False, index=True),
+    Column("generation", Integer, nullable=False),
+    Column("state", String, nullable=False),
+    Column("digest", String, nullable=False, index=True),
+    Column("versions", AnyText, nullable=False),
+    Column("parser", String, nullable=False),
+    Column("chunker", String, nullable=False),
+    Column("text", AnyText, nullable=False),
+    Column("seen_at", Moment, nullable=False),
+    Column("touched_at", Moment, nullable=False),
+    Index("ix_revisions_state_touched_at", "state", "touched_at"),
+)
+
+blocks = Table(
+    "blocks",
+    metadata,
+    Column("revision_id", String, ForeignKey("revisions.id"), primary_key=True),
+    Column("ordinal", Integer, primary_key=True, autoincrement=False),
+    Column("kind", String, nullable=False),
+    Column("start", Integer, nullable=False),
+    Column("end", Integer, nullable=False),
+    Column("page", Integer),
+    Column("x0", Float),
+    Column("y0", Float),
+    Column("x1", Float),
+    Column("y1", Float),
+    Column("heading", Strings, nullable=False),
+)
+
+# `text` repeats a piece of the revision's text: cutting it out of a long text at query time would
+# read that whole text for each passage. The catalog itself cuts it, so the two cannot differ.
+chunks = Table(
+    "chunks",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("revision_id", String, ForeignKey("revisions.id"), nullable=False, index=True),
+    Column("ordinal", Integer, nullable=False),
+    Column("start", Integer, nullable=False),
+    Column("end", Integer, nullable=False),
+    Column("page", Integer),
+    Column("heading", Strings, nullable=False),
+    Column("text", AnyText, nullable=False),
+    Column("first_block", Integer, nullable=False),
+    Column("last_block", Integer, nullable=False),
+    Column("terms", Numbers, nullable=False),
+)
+
+term_statistics = Table(
+    "term_statistics",
+    metadata,
+    Column("collection", AnyText, primary_key=True),
+    Column("generation", Integer, nullable=False),
+    Column("documents", Integer, nullable=False),
+    Column("changed_at", Moment),
+    Column("chunks", Integer, nullable=False),
+    Column("terms", Numbers, nullable=False),
+    Column("counts", Numbers, nullable=False),
+)
+
+rejections = Table(
+    "rejections",
+    metadata,
+    Column("source_id", String, primary_key=True),
+    Column("uri", AnyText, primary_key=True),
+    Column("code", String, nullable=False),
+    Column("reason", AnyText, nullable=False),
+    Column("seen_at", Moment, nullable=False),
+)
+
+submissions = Table(
+    "submissions",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", AnyText, nullable=False),
+    Column("digest", String, nullable=False, index=True),
+    Column("size", BigInteger, nullable=False),
+    Column("collection", AnyText, nullable=False),
+    Column("access", Strings, nullable=False),
+    Column("submitted_by", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("reason", AnyText, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("received_at", Moment, nullable=False),
+    Column("worker", AnyText, nullable=False),
+    Column("lease_until", Moment),
+    Index("ix_submissions_state_received_at", "state", "received_at"),
+    Index("ix_submissions_submitted_by_received_at", "submitted_by", "received_at"),
+)
+
+submission_documents = Table(
+    "submission_documents",
+    metadata,
+    Column("submission_id", String, ForeignKey("submissions.id"), primary_key=True),
+    Column("ordinal", Integer, primary_key=True, autoincrement=False),
+    Column("document_id", String, nullable=False, index=True),
+)

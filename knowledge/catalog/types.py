@@ -1,0 +1,134 @@
+"""Column types: how a moment, a text, a list of strings and term ids lie in either database."""
+
+from __future__ import annotations
+
+import json
+import sys
+import zlib
+from array import array
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+
+from sqlalchemy import DateTime, Dialect, LargeBinary, Text
+from sqlalchemy.types import TypeDecorator
+
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+_UNSTORABLE = {0: REPLACEMENT} | dict.fromkeys(range(0xD800, 0xE000), REPLACEMENT)
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware point in time, stored in UTC."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Move it to UTC; a naive time is a mistake and raises `ValueError`."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without a zone cannot be stored")
+        moment = value.astimezone(UTC)
+        return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Say that it is UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class AnyText(TypeDecorator[str]):
+    """Text from outside: what no database stores (NUL, lone surrogates) becomes U+FFFD.
+
+    One character for one character, so that spans stay true.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Replace what cannot be stored."""
+        return None if value is None else storable(value)
+
+
+class Strings(TypeDecorator[tuple[str, ...]]):
+    """A short list of strings, as JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Iterable[str] | None, dialect: Dialect) -> str:
+        """Write JSON in ASCII: nothing in it can be unstorable."""
+        return json.dumps(list(value or ()))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[str, ...]:
+        """Read JSON; the same heading path comes again and again, so it is remembered."""
+        return _strings(value or "[]")
+
+
+class Pairs(TypeDecorator[dict[str, str]]):
+    """A mapping of strings, as JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Mapping[str, str] | None, dialect: Dialect) -> str:
+        """Write JSON in ASCII."""
+        return json.dumps(dict(value or {}))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> dict[str, str]:
+        """Read JSON."""
+        pairs: dict[str, str] = json.loads(value or "{}")
+        return pairs
+
+
+class Numbers(TypeDecorator["array[int]"]):
+    """Unsigned 32-bit numbers, little-endian, compressed."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def process_bind_param(self, value: Iterable[int] | None, dialect: Dialect) -> bytes:
+        """Pack the numbers."""
+        return pack(value or ())
+
+    def process_result_value(self, value: bytes | None, dialect: Dialect) -> array[int]:
+        """Unpack the numbers."""
+        return unpack(value or b"")
+
+
+def storable(text: str) -> str:
+    """Return `text` with every character that cannot be stored replaced, length unchanged."""
+    if "\0" not in text and text.isascii():
+        return text
+    return text.translate(_UNSTORABLE)
+
+
+def pack(numbers: Iterable[int]) -> bytes:
+    """Pack numbers below 2**32.
+
+    >>> list(unpack(pack([7, 4294967295])))
+    [7, 4294967295]
+    """
+    return zlib.compress(_little_endian(array("I", numbers)).tobytes(), level=1)
+
+
+def unpack(packed: bytes) -> array[int]:
+    """Turn what `pack` made back into numbers; nothing packed is no numbers."""
+    numbers = array("I")
+    if packed:
+        numbers.frombytes(zlib.decompress(packed))
+    return _little_endian(numbers)
+
+
+def _little_endian(numbers: array[int]) -> array[int]:
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers
+
+
+@lru_cache(maxsize=10_000)
+def _strings(value: str) -> tuple[str, ...]:
+    return tuple(json.loads(value))
