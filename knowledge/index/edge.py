@@ -1,0 +1,161 @@
+"""The vector store inside this process: Qdrant Edge. The only file that knows `qdrant_edge`.
+
+Edge holds the interpreter lock while it works, so calls are kept short, and `optimize()`, which
+takes seconds to minutes, is never called here: unindexed segments answer in milliseconds up to
+100,000 points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
+
+import qdrant_edge as edge
+
+from knowledge.access import AccessFilter
+from knowledge.errors import ConfigurationError, IndexUnavailable, OwnedElsewhere
+from knowledge.index import shape
+from knowledge.models import Embedding, Hit, Point, SparseVector
+
+_BATCH = 256
+
+
+class EdgeIndex:
+    """Implements the `Index` door on a folder that one process owns; safe to share between threads.
+
+    Raises `ConfigurationError` for a folder made with another dimension, `OwnedElsewhere` when
+    another process has it open.
+    """
+
+    def __init__(self, folder: Path, *, dimension: int) -> None:
+        self._shard = _open(folder, dimension)
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        """Store points; on the disk, not only in the operating system's memory, on return."""
+        for batch in shape.batches(points, _BATCH):
+            self._update(edge.UpdateOperation.upsert_points([_edge_point(p) for p in batch]))
+        self._flush()
+
+    def search(self, embedding: Embedding, access: AccessFilter, *, limit: int) -> list[Hit]:
+        """Search both vectors under the same filter and fuse the two lists by rank."""
+        allowed = _allowed(access)
+        deep = shape.depth(limit)
+        request = edge.QueryRequest(
+            limit=limit,
+            prefetches=[
+                edge.Prefetch(limit=deep, query=query, filter=allowed)
+                for query in _queries(embedding)
+            ],
+            query=cast(edge.Fusion, edge.Fusion.Rrf(k=shape.RRF_K)),  # its stubs forget the base
+            filter=allowed,
+            with_payload=list(shape.RETURNED),
+        )
+        with _edge_errors("search"):
+            found = self._shard.query(request)
+        return [shape.hit(point.id, point.score, point.payload) for point in found]
+
+    def count(self, revision_id: str) -> int:
+        """Return how many points of a revision are stored."""
+        with _edge_errors("count"):
+            return self._shard.count(
+                edge.CountRequest(exact=True, filter=_matching(shape.REVISION, [revision_id]))
+            )
+
+    def delete(self, revision_ids: Sequence[str]) -> None:
+        """Delete all points of the revisions; absent ones are no error."""
+        for batch in shape.batches(revision_ids, _BATCH):
+            matching = _matching(shape.REVISION, list(batch))
+            self._update(edge.UpdateOperation.delete_points_by_filter(matching))
+        self._flush()
+
+    def set_access(self, document_id: str, access: frozenset[str]) -> None:
+        """Replace the access tokens on all points of a document."""
+        matching = _matching(shape.DOCUMENT, [document_id])
+        tokens = {shape.ACCESS: sorted(access)}
+        self._update(edge.UpdateOperation.set_payload_by_filter(matching, tokens))
+        self._flush()
+
+    def close(self) -> None:
+        """Write everything to disk and let go of the folder; calling it twice is no error."""
+        with _edge_errors("close"):
+            self._shard.close()
+
+    def _update(self, operation: edge.UpdateOperation) -> None:
+        with _edge_errors("update"):
+            self._shard.update(operation)
+
+    def _flush(self) -> None:
+        with _edge_errors("flush"):
+            self._shard.flush()
+
+
+def _open(folder: Path, dimension: int) -> edge.EdgeShard:
+    config = edge.EdgeConfig(
+        vectors={shape.DENSE: edge.EdgeVectorParams(dimension, edge.Distance.Cosine)},
+        # No IDF modifier: the store would count hidden documents too.
+        sparse_vectors={shape.SPARSE: edge.EdgeSparseVectorParams()},
+    )
+    with _edge_errors("open", folder=folder):
+        if any(folder.glob("segments/*")):
+            shard = edge.EdgeShard.load(str(folder), config)
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            shard = edge.EdgeShard.create(str(folder), config)
+        present = shard.info().payload_schema
+        for field in shape.FILTERED:
+            if field not in present:
+                kind = edge.PayloadSchemaType.Keyword
+                shard.update(edge.UpdateOperation.create_field_index(field, kind))
+    return shard
+
+
+def _edge_point(point: Point) -> edge.Point:
+    vector: dict[str, edge.NamedVector] = {shape.DENSE: list(point.embedding.dense)}
+    if point.embedding.sparse.indices:
+        vector[shape.SPARSE] = _edge_sparse(point.embedding.sparse)
+    return edge.Point(point.chunk_id, dict(vector), shape.payload(point))
+
+
+def _edge_sparse(sparse: SparseVector) -> edge.SparseVector:
+    return edge.SparseVector(list(sparse.indices), list(sparse.values))
+
+
+def _queries(embedding: Embedding) -> Iterator[edge.Query]:
+    yield edge.Query.Nearest(list(embedding.dense), using=shape.DENSE)
+    if embedding.sparse.indices:
+        yield edge.Query.Nearest(_edge_sparse(embedding.sparse), using=shape.SPARSE)
+
+
+def _allowed(access: AccessFilter) -> edge.Filter:
+    must: list[edge.ConditionType] = [
+        edge.FieldCondition(shape.ACCESS, match=edge.MatchAny(sorted(access.tokens)))
+    ]
+    if access.collection is not None:
+        only = edge.MatchValue(access.collection)
+        must.append(edge.FieldCondition(shape.COLLECTION, match=only))
+    return edge.Filter(must=must)
+
+
+def _matching(field: str, values: list[str]) -> edge.Filter:
+    return edge.Filter(must=[edge.FieldCondition(field, match=edge.MatchAny(values))])
+
+
+@contextmanager
+def _edge_errors(action: str, *, folder: Path | None = None) -> Iterator[None]:
+    """Translate; Edge raises bare `Exception` for all faults of its own, so only that is caught."""
+    try:
+        yield
+    except Exception as error:
+        if type(error) is not Exception:
+            raise
+        message = str(error)
+        if folder is not None and "WouldBlock" in message:
+            raise OwnedElsewhere(f"another process has the index in {folder} open") from error
+        if folder is not None and "ncompatible config" in message:
+            raise ConfigurationError(
+                f"the index in {folder} was made with another embedding model ({message}); "
+                "delete that folder and ingest again"
+            ) from error
+        raise IndexUnavailable(f"the index could not {action}: {message}") from error

@@ -1,0 +1,165 @@
+"""The vector store as a server: Qdrant. The only file that knows `qdrant_client`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from qdrant_client import QdrantClient, models
+from qdrant_client.common.client_exceptions import QdrantException
+from qdrant_client.http.exceptions import (
+    ApiException,
+    ResponseHandlingException,
+    UnexpectedResponse,
+)
+
+from knowledge.access import AccessFilter
+from knowledge.errors import ConfigurationError, IndexUnavailable
+from knowledge.index import shape
+from knowledge.models import Embedding, Hit, Point, SparseVector
+
+_BATCH = 256
+_SECONDS = 30
+_CONFLICT = 409
+
+
+class QdrantIndex:
+    """Implements the `Index` door on one collection of a server, made when it is absent.
+
+    Raises `ConfigurationError` for a collection made with another dimension.
+    """
+
+    def __init__(self, client: QdrantClient, *, collection: str, dimension: int) -> None:
+        self._client = client
+        self._collection = collection
+        with _qdrant_errors("open"):
+            _ensure(client, collection, dimension)
+
+    @classmethod
+    def connect(cls, url: str, api_key: str, *, collection: str, dimension: int) -> QdrantIndex:
+        """Connect to the server at `url`; an empty `api_key` sends none."""
+        client = QdrantClient(
+            url=url, api_key=api_key or None, timeout=_SECONDS, check_compatibility=False
+        )
+        return cls(client, collection=collection, dimension=dimension)
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        """Store points; the server has applied them on return."""
+        with _qdrant_errors("upsert"):
+            for batch in shape.batches(points, _BATCH):
+                self._client.upsert(self._collection, [_record(p) for p in batch], wait=True)
+
+    def search(self, embedding: Embedding, access: AccessFilter, *, limit: int) -> list[Hit]:
+        """Search both vectors under the same filter and fuse the two lists by rank."""
+        allowed = _allowed(access)
+        deep = shape.depth(limit)
+        with _qdrant_errors("search"):
+            found = self._client.query_points(
+                self._collection,
+                prefetch=[
+                    models.Prefetch(query=query, using=name, filter=allowed, limit=deep)
+                    for name, query in _queries(embedding)
+                ],
+                query=models.RrfQuery(rrf=models.Rrf(k=shape.RRF_K)),
+                query_filter=allowed,
+                limit=limit,
+                with_payload=list(shape.RETURNED),
+            )
+        return [shape.hit(point.id, point.score, point.payload) for point in found.points]
+
+    def count(self, revision_id: str) -> int:
+        """Return how many points of a revision are stored."""
+        matching = _matching(shape.REVISION, [revision_id])
+        with _qdrant_errors("count"):
+            return self._client.count(self._collection, count_filter=matching, exact=True).count
+
+    def delete(self, revision_ids: Sequence[str]) -> None:
+        """Delete all points of the revisions; absent ones are no error."""
+        with _qdrant_errors("delete"):
+            for batch in shape.batches(revision_ids, _BATCH):
+                matching = models.FilterSelector(filter=_matching(shape.REVISION, list(batch)))
+                self._client.delete(self._collection, matching, wait=True)
+
+    def set_access(self, document_id: str, access: frozenset[str]) -> None:
+        """Replace the access tokens on all points of a document."""
+        matching = _matching(shape.DOCUMENT, [document_id])
+        with _qdrant_errors("set access"):
+            self._client.set_payload(
+                self._collection, {shape.ACCESS: sorted(access)}, points=matching, wait=True
+            )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+
+def _ensure(client: QdrantClient, collection: str, dimension: int) -> None:
+    if not client.collection_exists(collection):
+        _create(client, collection, dimension)
+    found = client.get_collection(collection)
+    vectors = found.config.params.vectors
+    dense = vectors.get(shape.DENSE) if isinstance(vectors, dict) else None
+    if dense is None or dense.size != dimension or not found.config.params.sparse_vectors:
+        raise ConfigurationError(
+            f"the Qdrant collection {collection!r} was made for another embedding model; "
+            "delete it and ingest again, or set FOOTNOTE_QDRANT_COLLECTION to a new name"
+        )
+    for field in shape.FILTERED:
+        if field not in found.payload_schema:
+            client.create_payload_index(collection, field, models.PayloadSchemaType.KEYWORD)
+
+
+def _create(client: QdrantClient, collection: str, dimension: int) -> None:
+    try:
+        client.create_collection(
+            collection,
+            vectors_config={
+                shape.DENSE: models.VectorParams(size=dimension, distance=models.Distance.COSINE)
+            },
+            # No IDF modifier: the store would count hidden documents too.
+            sparse_vectors_config={shape.SPARSE: models.SparseVectorParams()},
+        )
+    except UnexpectedResponse as error:
+        if error.status_code != _CONFLICT:  # another process made it at the same moment
+            raise
+
+
+def _record(point: Point) -> models.PointStruct:
+    vector: dict[str, models.Vector] = {shape.DENSE: list(point.embedding.dense)}
+    if point.embedding.sparse.indices:
+        vector[shape.SPARSE] = _sparse(point.embedding.sparse)
+    return models.PointStruct(id=point.chunk_id, vector=vector, payload=shape.payload(point))
+
+
+def _sparse(sparse: SparseVector) -> models.SparseVector:
+    return models.SparseVector(indices=list(sparse.indices), values=list(sparse.values))
+
+
+def _queries(embedding: Embedding) -> Iterator[tuple[str, list[float] | models.SparseVector]]:
+    yield shape.DENSE, list(embedding.dense)
+    if embedding.sparse.indices:
+        yield shape.SPARSE, _sparse(embedding.sparse)
+
+
+def _allowed(access: AccessFilter) -> models.Filter:
+    must: list[models.Condition] = [
+        models.FieldCondition(key=shape.ACCESS, match=models.MatchAny(any=sorted(access.tokens)))
+    ]
+    if access.collection is not None:
+        only = models.MatchValue(value=access.collection)
+        must.append(models.FieldCondition(key=shape.COLLECTION, match=only))
+    return models.Filter(must=must)
+
+
+def _matching(field: str, values: list[str]) -> models.Filter:
+    return models.Filter(must=[models.FieldCondition(key=field, match=models.MatchAny(any=values))])
+
+
+@contextmanager
+def _qdrant_errors(action: str) -> Iterator[None]:
+    try:
+        yield
+    except ResponseHandlingException as error:
+        raise IndexUnavailable(f"Qdrant does not answer ({action}): {error.source}") from error
+    except (ApiException, QdrantException) as error:
+        raise IndexUnavailable(f"Qdrant could not {action}: {error}") from error

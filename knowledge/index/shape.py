@@ -1,0 +1,55 @@
+"""What both stores have in common: names, the payload of a point, how a search is fused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+from knowledge.models import Hit, Point
+
+DENSE: Final = "dense"
+SPARSE: Final = "sparse"
+
+ACCESS: Final = "access"
+COLLECTION: Final = "collection"
+DOCUMENT: Final = "document"
+REVISION: Final = "revision"
+
+FILTERED: Final = (ACCESS, COLLECTION, DOCUMENT, REVISION)
+"""Payload fields that filters use; each has a keyword index."""
+
+RETURNED: Final = (DOCUMENT, REVISION)
+"""Payload fields that a hit is made of."""
+
+RRF_K: Final = 60
+"""A point at place p (from 0) of one of the two lists adds 1 / (RRF_K + p) to its score."""
+
+_DEPTH = 100
+
+Item = TypeVar("Item")
+
+
+def depth(limit: int) -> int:
+    """Return how many points each of the two searches hands to the fusion."""
+    return max(_DEPTH, limit)
+
+
+def payload(point: Point) -> dict[str, object]:
+    """Return what is stored beside a point's vectors; ids and filter fields, never text."""
+    return {
+        ACCESS: sorted(point.access),
+        COLLECTION: point.collection,
+        DOCUMENT: point.document_id,
+        REVISION: point.revision_id,
+    }
+
+
+def hit(chunk_id: object, score: float, stored: Mapping[str, Any] | None) -> Hit:
+    """Make a hit from what a store returns."""
+    found = stored or {}
+    return Hit(str(chunk_id), str(found[DOCUMENT]), str(found[REVISION]), float(score))
+
+
+def batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    """Cut `items` into pieces of at most `size`, in order."""
+    return (items[start : start + size] for start in range(0, len(items), size))

@@ -1,0 +1,116 @@
+"""Fakes of the doors in `knowledge/ports.py`: small, deterministic, and true to their contracts."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import lru_cache
+
+from knowledge.access import AccessFilter
+from knowledge.models import Embedding, Hit, Point, Span, SparseVector
+from knowledge.text import words
+
+
+class FakeEmbedder:
+    """Texts that share words get similar vectors; a word's direction is drawn from its hash."""
+
+    name = "fake-embedder"
+
+    def __init__(self, *, dimension: int = 64, max_tokens: int = 64) -> None:
+        self.dimension = dimension
+        self.max_tokens = max_tokens
+
+    def embed(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
+        return [self._vector(text) for text in texts]
+
+    def token_spans(self, text: str) -> list[Span]:
+        return [Span(*match.span()) for match in re.finditer(r"\w+|[^\w\s]", text)]
+
+    def _vector(self, text: str) -> tuple[float, ...]:
+        seen = words(text)[: self.max_tokens] or ["empty"]
+        return unit(
+            [sum(axis) for axis in zip(*(_direction(w, self.dimension) for w in seen), strict=True)]
+        )
+
+
+class FakeIndex:
+    """The `Index` door by brute force over a dict: the slow, readable twin of the real stores.
+
+    Points of equal score come in the order of their ids; a real store may order them otherwise.
+    """
+
+    def __init__(self, *, depth: int = 100) -> None:
+        self.points: dict[str, Point] = {}
+        self._depth = depth
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        self.points.update((point.chunk_id, point) for point in points)
+
+    def search(self, embedding: Embedding, access: AccessFilter, *, limit: int) -> list[Hit]:
+        allowed = [point for point in self.points.values() if _allows(access, point)]
+        dense = {p.chunk_id: cosine(embedding.dense, p.embedding.dense) for p in allowed}
+        sparse = {p.chunk_id: overlap(embedding.sparse, p.embedding.sparse) for p in allowed}
+        matched = {chunk_id: score for chunk_id, score in sparse.items() if score > 0}
+        depth = max(self._depth, limit)
+        fused = fuse([_best(dense, depth), _best(matched, depth)])
+        return [self._hit(chunk_id, fused[chunk_id]) for chunk_id in _best(fused, limit)]
+
+    def count(self, revision_id: str) -> int:
+        return sum(point.revision_id == revision_id for point in self.points.values())
+
+    def delete(self, revision_ids: Sequence[str]) -> None:
+        gone = set(revision_ids)
+        self.points = {k: p for k, p in self.points.items() if p.revision_id not in gone}
+
+    def set_access(self, document_id: str, access: frozenset[str]) -> None:
+        for chunk_id, point in self.points.items():
+            if point.document_id == document_id:
+                self.points[chunk_id] = replace(point, access=access)
+
+    def close(self) -> None:
+        pass
+
+    def _hit(self, chunk_id: str, score: float) -> Hit:
+        point = self.points[chunk_id]
+        return Hit(chunk_id, point.document_id, point.revision_id, score)
+
+
+def fuse(rankings: Iterable[Sequence[str]], *, k: int = 60) -> dict[str, float]:
+    """Reciprocal rank fusion as Qdrant counts it: places from 0, 1 / (k + place)."""
+    scores: dict[str, float] = {}
+    for ranking in rankings:
+        for place, chunk_id in enumerate(ranking):
+            scores[chunk_id] = scores.get(chunk_id, 0.0) + 1 / (k + place)
+    return scores
+
+
+def unit(vector: Sequence[float]) -> tuple[float, ...]:
+    length = math.hypot(*vector) or 1.0
+    return tuple(value / length for value in vector)
+
+
+def cosine(a: Sequence[float], b: Sequence[float]) -> float:
+    return sum(x * y for x, y in zip(unit(a), unit(b), strict=True))
+
+
+def overlap(a: SparseVector, b: SparseVector) -> float:
+    weights = dict(zip(a.indices, a.values, strict=True))
+    return sum(weights.get(i, 0.0) * value for i, value in zip(b.indices, b.values, strict=True))
+
+
+def _allows(access: AccessFilter, point: Point) -> bool:
+    fits = access.collection is None or access.collection == point.collection
+    return fits and bool(access.tokens & point.access)
+
+
+def _best(scores: dict[str, float], limit: int) -> list[str]:
+    return sorted(scores, key=lambda chunk_id: (-scores[chunk_id], chunk_id))[:limit]
+
+
+@lru_cache(maxsize=10_000)
+def _direction(word: str, dimension: int) -> tuple[float, ...]:
+    drawn = hashlib.shake_128(word.encode()).digest(dimension)
+    return unit([byte - 127.5 for byte in drawn])

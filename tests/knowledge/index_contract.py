@@ -1,0 +1,238 @@
+"""What every implementation of the `Index` door must do, real store or fake."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from knowledge.access import AccessFilter, access_filter
+from knowledge.errors import AccessDenied
+from knowledge.models import (
+    EVERYONE,
+    NOBODY,
+    Embedding,
+    Hit,
+    Point,
+    Principal,
+    SparseVector,
+    derive_id,
+)
+from knowledge.ports import Index
+from tests.fakes import FakeIndex, unit
+
+DIMENSION = 8
+ALICE = Principal("alice", frozenset({"sales"}))
+TOKENS = [EVERYONE, "u:alice", "u:bob", "g:sales", "g:право"]
+
+everyone = AccessFilter(frozenset({EVERYONE}))
+
+
+def embedding(seed: object, *, terms: int = 3) -> Embedding:
+    """A repeatable random embedding; no two seeds give equal similarities."""
+    chance = Random(str(seed))  # noqa: S311
+    dense = unit([chance.gauss(0, 1) for _ in range(DIMENSION)])
+    indices = sorted(chance.sample(range(2**32 - 12, 2**32), terms))
+    return Embedding(dense, SparseVector(tuple(indices), tuple(chance.random() for _ in indices)))
+
+
+def point(
+    name: str,
+    *,
+    revision: str = "r1",
+    document: str = "d1",
+    access: Sequence[str] = (EVERYONE,),
+    collection: str = "main",
+    terms: int = 3,
+) -> Point:
+    return Point(
+        derive_id(name), document, revision, collection, frozenset(access),
+        embedding(name, terms=terms),
+    )  # fmt: skip
+
+
+def ids(hits: Sequence[Hit]) -> set[str]:
+    return {hit.chunk_id for hit in hits}
+
+
+class IndexContract:
+    """Give an `index` fixture in a subclass; it must begin empty, with `DIMENSION`."""
+
+    def test_an_empty_store_finds_nothing(self, index: Index) -> None:
+        assert index.search(embedding("q"), everyone, limit=10) == []
+        assert index.count("r1") == 0
+
+    def test_a_stored_point_is_found_by_its_own_vector_with_all_its_ids(self, index: Index) -> None:
+        index.upsert([point("wanted", revision="r7", document="d7"), point("other")])
+        best = index.search(embedding("wanted"), everyone, limit=10)[0]
+        assert (best.chunk_id, best.document_id, best.revision_id) == (
+            derive_id("wanted"), "d7", "r7",
+        )  # fmt: skip
+
+    def test_storing_nothing_is_no_error(self, index: Index) -> None:
+        index.upsert([])
+        index.delete([])
+        assert index.count("r1") == 0
+
+    def test_storing_twice_changes_nothing(self, index: Index) -> None:
+        points = [point(f"p{i}") for i in range(5)]
+        index.upsert(points)
+        before = index.search(embedding("q"), everyone, limit=10)
+        index.upsert(points)
+        assert index.count("r1") == 5
+        assert index.search(embedding("q"), everyone, limit=10) == before
+
+    def test_more_points_than_one_batch_all_arrive(self, index: Index) -> None:
+        index.upsert([point(f"p{i}", revision=f"r{i % 2}") for i in range(601)])
+        assert (index.count("r0"), index.count("r1"), index.count("r2")) == (301, 300, 0)
+
+    def test_deleting_revisions_leaves_the_others(self, index: Index) -> None:
+        index.upsert([point(f"p{i}", revision=f"r{i % 3}") for i in range(9)])
+        index.delete(["r0", "r2", "never there"])
+        assert [index.count(f"r{i}") for i in range(3)] == [0, 3, 0]
+        found = index.search(embedding("q"), everyone, limit=10)
+        assert {hit.revision_id for hit in found} == {"r1"}
+
+    def test_hits_come_best_first_and_at_most_limit(self, index: Index) -> None:
+        index.upsert([point(f"p{i}") for i in range(30)])
+        for limit in (1, 7, 30, 200):
+            scores = [hit.score for hit in index.search(embedding("q"), everyone, limit=limit)]
+            assert len(scores) == min(limit, 30)
+            assert scores == sorted(scores, reverse=True)
+
+    def test_a_query_without_terms_searches_by_meaning_alone(self, index: Index) -> None:
+        index.upsert([point("wanted"), point("other"), point("no terms", terms=0)])
+        wordless = Embedding(embedding("wanted").dense, SparseVector((), ()))
+        hits = index.search(wordless, everyone, limit=10)
+        assert hits[0].chunk_id == derive_id("wanted")
+        assert len(hits) == 3
+
+    def test_terms_that_no_point_holds_find_what_meaning_finds(self, index: Index) -> None:
+        index.upsert([point("wanted"), point("other")])
+        unknown = Embedding(embedding("wanted").dense, SparseVector((1, 2), (1.0, 1.0)))
+        hits = index.search(unknown, everyone, limit=10)
+        assert [hit.chunk_id for hit in hits] == [derive_id("wanted"), derive_id("other")]
+
+    def test_a_rare_term_lifts_a_point_above_one_that_means_the_same(self, index: Index) -> None:
+        alike = [point("a"), point("b"), point("c")]
+        index.upsert(alike)
+        asked = Embedding(embedding("a").dense, alike[1].embedding.sparse)
+        without = Embedding(embedding("a").dense, SparseVector((), ()))
+        rank = _rank(index.search(asked, everyone, limit=10), "b")
+        assert rank <= _rank(index.search(without, everyone, limit=10), "b")
+
+    def test_nobody_and_an_empty_filter_are_refused(self, index: Index) -> None:
+        index.upsert([point("p")])
+        for tokens in (frozenset[str](), frozenset({""}), frozenset({EVERYONE, ""})):
+            with pytest.raises(AccessDenied):
+                index.search(embedding("p"), AccessFilter(tokens), limit=10)
+        with pytest.raises(AccessDenied):
+            index.search(embedding("p"), access_filter(NOBODY), limit=10)
+        assert index.search(embedding("p"), everyone, limit=10)
+
+    def test_one_matching_token_of_many_suffices(self, index: Index) -> None:
+        index.upsert([point("p", access=["g:sales", "u:bob"]), point("q", access=["g:legal"])])
+        found = index.search(embedding("q"), access_filter(ALICE), limit=10)
+        assert ids(found) == {derive_id("p")}
+
+    def test_a_point_without_readers_is_found_by_nobody(self, index: Index) -> None:
+        index.upsert([point("hidden", access=[]), point("open")])
+        everything = AccessFilter(frozenset({*TOKENS, "None", "null", "*", "[]"}))
+        assert ids(index.search(embedding("hidden"), everything, limit=10)) == {derive_id("open")}
+        index.set_access("d1", frozenset({"u:alice"}))  # the control: it can be found
+        assert derive_id("hidden") in ids(index.search(embedding("hidden"), everything, limit=10))
+
+    def test_revoked_access_hides_and_widened_access_shows_at_once(self, index: Index) -> None:
+        index.upsert([
+            point("p", document="d1", access=["g:sales"]),
+            point("other", document="d2", access=["g:sales"]),
+        ])  # fmt: skip
+        alice, bob = access_filter(ALICE), access_filter(Principal("bob"))
+        index.set_access("d1", frozenset({"u:bob"}))
+        assert ids(index.search(embedding("p"), alice, limit=10)) == {derive_id("other")}
+        assert ids(index.search(embedding("p"), bob, limit=10)) == {derive_id("p")}
+        index.set_access("d1", frozenset({"u:bob", "u:alice"}))
+        assert derive_id("p") in ids(index.search(embedding("p"), alice, limit=10))
+        index.set_access("d1", frozenset())
+        assert index.search(embedding("p"), bob, limit=10) == []
+        index.set_access("never there", frozenset({"u:bob"}))
+
+    def test_a_collection_narrows_and_never_widens(self, index: Index) -> None:
+        index.upsert([
+            point("mine", collection="a", access=["u:alice"]),
+            point("open", collection="b"),
+            point("bobs", collection="a", access=["u:bob"]),
+        ])  # fmt: skip
+        for collection, expected in (
+            (None, {"mine", "open"}), ("a", {"mine"}), ("b", {"open"}), ("c", set()), ("", set()),
+        ):  # fmt: skip
+            found = index.search(
+                embedding("q"), access_filter(ALICE, collection=collection), limit=10
+            )
+            assert ids(found) == {derive_id(name) for name in expected}
+
+    def test_names_may_be_in_any_script(self, index: Index) -> None:
+        token, collection = "g:право 法務 é' \"]}", "договоры 契約"
+        index.upsert([
+            point("p", access=[token], collection=collection, document="δ", revision="ρ 1"),
+        ])  # fmt: skip
+        found = index.search(
+            embedding("p"), AccessFilter(frozenset({token}), collection=collection), limit=1
+        )
+        assert [(hit.document_id, hit.revision_id) for hit in found] == [("δ", "ρ 1")]
+        assert index.count("ρ 1") == 1
+
+    def test_fusion_equals_the_slow_twin(self, index: Index) -> None:
+        twin = FakeIndex()
+        points = [point(f"p{i}", access=TOKENS[: i % 5]) for i in range(150)]
+        index.upsert(points)
+        twin.upsert(points)
+        for query in range(10):
+            asked = (embedding(("q", query)), access_filter(ALICE))
+            assert_same_ranking(index.search(*asked, limit=40), twin.search(*asked, limit=40))
+
+    @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(st.data())
+    def test_whatever_the_rights_only_the_readable_is_found(
+        self, index: Index, data: st.DataObject
+    ) -> None:
+        rights = data.draw(st.lists(st.sets(st.sampled_from(TOKENS)), max_size=12))
+        held = data.draw(st.sets(st.sampled_from(TOKENS), min_size=1))
+        collection = data.draw(st.sampled_from([None, "a", "b"]))
+        stored = [
+            point(f"p{i}", access=sorted(tokens), collection="ab"[i % 2])
+            for i, tokens in enumerate(rights)
+        ]
+        index.delete(["r1"])
+        index.upsert(stored)
+        found = index.search(
+            embedding("q"), AccessFilter(frozenset(held), collection=collection), limit=100
+        )
+        readable = {
+            p.chunk_id for p in stored
+            if p.access & held and collection in (None, p.collection)
+        }  # fmt: skip
+        assert ids(found) == readable
+
+
+def assert_same_ranking(found: Sequence[Hit], expected: Sequence[Hit]) -> None:
+    """Equal scores place by place, and equal ids wherever the score leaves no choice.
+
+    Points with the same score may come in any order, and which of those that share the last score
+    are cut off is free too.
+    """
+    assert [hit.score for hit in found] == pytest.approx([hit.score for hit in expected], abs=1e-6)
+    last = expected[-1].score
+    for score in {round(hit.score, 6) for hit in expected if hit.score > last + 1e-6}:
+        assert _at(found, score) == _at(expected, score)
+
+
+def _at(hits: Sequence[Hit], score: float) -> set[str]:
+    return {hit.chunk_id for hit in hits if abs(hit.score - score) < 2e-6}
+
+
+def _rank(hits: Sequence[Hit], name: str) -> int:
+    return [hit.chunk_id for hit in hits].index(derive_id(name))

@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from qdrant_client import QdrantClient
+
+from knowledge.errors import ConfigurationError, IndexUnavailable, OwnedElsewhere
+from knowledge.index.edge import EdgeIndex
+from knowledge.index.qdrant import QdrantIndex
+from knowledge.settings import ROOT, TestSettings
+from tests.fakes import FakeIndex
+from tests.knowledge.index_contract import (
+    DIMENSION,
+    IndexContract,
+    assert_same_ranking,
+    embedding,
+    everyone,
+    point,
+)
+
+# The stand-in has no payload indexes; the server has.
+pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect")
+
+
+class TestFakeIndex(IndexContract):
+    @pytest.fixture
+    def index(self) -> FakeIndex:
+        return FakeIndex()
+
+
+class TestEdgeIndex(IndexContract):
+    @pytest.fixture
+    def index(self, tmp_path: Path) -> Iterator[EdgeIndex]:
+        index = EdgeIndex(tmp_path / "index", dimension=DIMENSION)
+        yield index
+        index.close()
+
+
+class TestQdrantIndexInMemory(IndexContract):
+    @pytest.fixture
+    def index(self) -> Iterator[QdrantIndex]:
+        index = QdrantIndex(QdrantClient(":memory:"), collection="test", dimension=DIMENSION)
+        yield index
+        index.close()
+
+
+class TestQdrantIndexOnAServer(IndexContract):
+    @pytest.fixture
+    def index(self) -> Iterator[QdrantIndex]:
+        url = TestSettings().test_qdrant_url
+        if not url:
+            pytest.skip("unconfirmed on a server: set FOOTNOTE_TEST_QDRANT_URL")
+        name = f"footnote-test-{uuid4()}"
+        index = QdrantIndex.connect(url, "", collection=name, dimension=DIMENSION)
+        yield index
+        index.close()
+        client = QdrantClient(url=url)
+        client.delete_collection(name)
+        client.close()
+
+
+def test_both_stores_rank_alike(tmp_path: Path) -> None:
+    edge = EdgeIndex(tmp_path, dimension=DIMENSION)
+    server = QdrantIndex(QdrantClient(":memory:"), collection="test", dimension=DIMENSION)
+    points = [point(f"p{i}") for i in range(120)]
+    edge.upsert(points)
+    server.upsert(points)
+    for query in range(10):
+        asked = embedding(("q", query))
+        assert_same_ranking(
+            edge.search(asked, everyone, limit=30), server.search(asked, everyone, limit=30)
+        )
+    edge.close()
+    server.close()
+
+
+def test_a_reopened_folder_has_all_points_and_rights(tmp_path: Path) -> None:
+    first = EdgeIndex(tmp_path, dimension=DIMENSION)
+    first.upsert([point("kept"), point("secret", document="d2"), point("gone", revision="r2")])
+    first.set_access("d2", frozenset())
+    first.delete(["r2"])
+    before = first.search(embedding("kept"), everyone, limit=10)
+    first.close()
+    first.close()
+    again = EdgeIndex(tmp_path, dimension=DIMENSION)
+    assert again.search(embedding("kept"), everyone, limit=10) == before
+    assert len(before) == 1
+    assert again.count("r1") == 2
+    again.close()
+
+
+def test_a_folder_of_another_dimension_says_to_ingest_again(tmp_path: Path) -> None:
+    EdgeIndex(tmp_path, dimension=DIMENSION).close()
+    with pytest.raises(ConfigurationError, match="ingest again"):
+        EdgeIndex(tmp_path, dimension=DIMENSION + 1)
+
+
+def test_a_folder_that_is_open_elsewhere_is_refused(tmp_path: Path) -> None:
+    index = EdgeIndex(tmp_path, dimension=DIMENSION)
+    with pytest.raises(OwnedElsewhere):
+        EdgeIndex(tmp_path, dimension=DIMENSION)
+    index.close()
+    EdgeIndex(tmp_path, dimension=DIMENSION).close()
+
+
+def test_a_damaged_folder_is_reported_not_emptied(tmp_path: Path) -> None:
+    index = EdgeIndex(tmp_path, dimension=DIMENSION)
+    index.upsert([point("p")])
+    index.close()
+    for file in tmp_path.glob("segments/*/segment.json"):
+        file.write_text("{")
+    with pytest.raises(IndexUnavailable):
+        EdgeIndex(tmp_path, dimension=DIMENSION)
+
+
+def test_a_closed_index_says_that_it_is_unavailable(tmp_path: Path) -> None:
+    index = EdgeIndex(tmp_path, dimension=DIMENSION)
+    index.close()
+    with pytest.raises(IndexUnavailable):
+        index.search(embedding("q"), everyone, limit=1)
+    with pytest.raises(IndexUnavailable):
+        index.upsert([point("p")])
+
+
+WRITER = f"""
+import sys
+from pathlib import Path
+from knowledge.index.edge import EdgeIndex
+from tests.knowledge.index_contract import point
+index = EdgeIndex(Path(sys.argv[1]), dimension={DIMENSION})
+for number in range(10_000):
+    index.upsert([point(f"p{{number}}-{{i}}") for i in range(5)])
+    print(number, flush=True)
+"""
+
+
+@pytest.mark.parametrize("acknowledged", [1, 4, 23])
+def test_what_was_acknowledged_survives_kill_9(tmp_path: Path, acknowledged: int) -> None:
+    writer = subprocess.Popen(
+        [sys.executable, "-c", WRITER, tmp_path], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert writer.stdout is not None
+    for _ in range(acknowledged):
+        writer.stdout.readline()
+    writer.kill()
+    lines = acknowledged + len(writer.stdout.read().splitlines())
+    writer.wait()
+    writer.stdout.close()
+    index = EdgeIndex(tmp_path, dimension=DIMENSION)
+    stored = index.count("r1")
+    assert 5 * lines <= stored <= 5 * (lines + 1)
+    assert len(index.search(embedding("q"), everyone, limit=1000)) == stored
+    index.close()
+
+
+def test_threads_may_search_while_others_write(tmp_path: Path) -> None:
+    index = EdgeIndex(tmp_path, dimension=DIMENSION)
+    index.upsert([point(f"p{i}") for i in range(200)])
+    done = threading.Event()
+    answers: list[int] = []
+    faults: list[BaseException] = []
+
+    def search() -> None:
+        try:
+            while not done.is_set():
+                answers.append(len(index.search(embedding("q"), everyone, limit=50)))
+        except BaseException as error:  # noqa: BLE001
+            faults.append(error)
+
+    def write(writer: int) -> None:
+        for i in range(30):
+            index.upsert([point(f"w{writer}-{i}", revision=f"w{writer}")])
+            index.set_access("d9", frozenset({str(i)}))
+        index.delete([f"w{writer}"])
+
+    searchers = [threading.Thread(target=search) for _ in range(4)]
+    writers = [threading.Thread(target=write, args=(n,)) for n in range(2)]
+    for thread in (*searchers, *writers):
+        thread.start()
+    for thread in writers:
+        thread.join()
+    done.set()
+    for thread in searchers:
+        thread.join()
+    assert faults == []
+    assert set(answers) == {50}
+    assert (index.count("r1"), index.count("w0"), index.count("w1")) == (200, 0, 0)
+    index.close()
+
+
+def test_a_qdrant_collection_is_made_once_and_kept() -> None:
+    client = QdrantClient(":memory:")
+    QdrantIndex(client, collection="test", dimension=DIMENSION).upsert([point("p")])
+    assert QdrantIndex(client, collection="test", dimension=DIMENSION).count("r1") == 1
+    client.close()
+
+
+def test_a_qdrant_collection_of_another_dimension_says_to_ingest_again() -> None:
+    client = QdrantClient(":memory:")
+    QdrantIndex(client, collection="test", dimension=DIMENSION)
+    with pytest.raises(ConfigurationError, match="ingest again"):
+        QdrantIndex(client, collection="test", dimension=DIMENSION + 1)
+    client.close()
+
+
+def test_a_qdrant_server_that_does_not_answer_is_unavailable() -> None:
+    with socket.socket() as taken:  # bound, but nobody listens
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(IndexUnavailable, match="does not answer"):
+            QdrantIndex.connect(url, "", collection="test", dimension=DIMENSION)
