@@ -1,0 +1,232 @@
+"""Cut a parsed text into chunks along its structure: one pass, no overlap, nothing lost. Pure."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from knowledge.models import Block, BlockKind, Chunk, Parsed, Span, derive_id
+from knowledge.text import sentence_spans
+
+CHUNKER = "structure-1"
+"""Changes when the same text could be cut at other places; stored with each revision."""
+
+TokenSpans = Callable[[str], list[Span]]
+
+_HEADINGS = frozenset({BlockKind.TITLE, BlockKind.HEADING})
+_ROWS = frozenset({BlockKind.TABLE, BlockKind.CODE})
+_LONGEST_TOKEN = 64
+"""Characters; a longer one (a key, a pasted image) counts as several, so that no chunk explodes."""
+
+
+def chunk(
+    revision_id: str, parsed: Parsed, token_spans: TokenSpans, max_tokens: int
+) -> list[Chunk]:
+    """Cut `parsed.text`: chunks are ordered, do not overlap, and hold every visible character.
+
+    Consecutive blocks under one heading share a chunk while they fit. A heading opens a chunk. A
+    block that is too long is cut at row or sentence ends, failing that between tokens. No chunk is
+    longer than `max_tokens`, and the title and headings it is embedded with are counted in, as long
+    as they leave it half of the room.
+    """
+    ruler = _Ruler(parsed, token_spans, max_tokens)
+    packs = _packs(_pieces(parsed, ruler), ruler)
+    return [_chunk(revision_id, ordinal, pack) for ordinal, pack in enumerate(packs)]
+
+
+def embedding_text(title: str, heading: Sequence[str], text: str) -> str:
+    r"""Return what is embedded for a chunk: title, headings and text, no line of them twice.
+
+    >>> embedding_text("Travel", ("Travel", "Hotels"), "Hotels\nBook early.")
+    'Travel\nHotels\nBook early.'
+    """
+    head = _prefix(title, heading)
+    opening = [_squeeze(line) for line in text.split("\n", len(head) * 2)[:-1] if line.strip()]
+    own = set(opening[: len(head)])
+    return "\n".join([*(part for part in head if part not in own), text])
+
+
+# --- a text with its tokens ---------------------------------------------------------------------
+
+
+class _Ruler:
+    """Measures stretches of one text in tokens; the text is tokenised once."""
+
+    def __init__(self, parsed: Parsed, token_spans: TokenSpans, max_tokens: int) -> None:
+        self.text = parsed.text
+        self._title = parsed.title
+        self._token_spans = token_spans
+        self._max_tokens = max_tokens
+        self._starts = _starts(parsed.text, token_spans)
+        self._rooms: dict[tuple[str, ...], int] = {}
+
+    def tokens(self, start: int, end: int) -> int:
+        """Count the tokens that begin in `[start, end)`."""
+        return bisect_left(self._starts, end) - bisect_left(self._starts, start)
+
+    def reach(self, start: int, tokens: int) -> int:
+        """Return how far a stretch of so many tokens reaches from `start`; never no further."""
+        first = bisect_left(self._starts, start)
+        last = max(first + tokens, bisect_right(self._starts, start))  # tokens may share a place
+        return self._starts[last] if last < len(self._starts) else len(self.text)
+
+    def room(self, heading: tuple[str, ...]) -> int:
+        """Return how many tokens of text a chunk under this heading may hold."""
+        if heading not in self._rooms:
+            prefix = "\n".join(_prefix(self._title, heading))
+            left = self._max_tokens - len(self._token_spans(prefix))
+            self._rooms[heading] = max(left, self._max_tokens // 2, 1)
+        return self._rooms[heading]
+
+
+def _starts(text: str, token_spans: TokenSpans) -> list[int]:
+    starts: list[int] = []
+    before = 0
+    for start in (*(token.start for token in token_spans(text)), len(text)):
+        starts.extend(range(before + _LONGEST_TOKEN, start, _LONGEST_TOKEN))
+        starts.append(start)
+        before = start
+    return starts[:-1]
+
+
+def _prefix(title: str, heading: Sequence[str]) -> list[str]:
+    """Return title and headings in order, each once."""
+    return [part for part in dict.fromkeys(map(_squeeze, (title, *heading))) if part]
+
+
+def _squeeze(line: str) -> str:
+    return " ".join(line.split())
+
+
+# --- pieces: blocks, and the parts of blocks that are too long ----------------------------------
+
+
+def _pieces(parsed: Parsed, ruler: _Ruler) -> Iterator[Block]:
+    for block in _tiles(parsed):
+        if ruler.tokens(block.span.start, block.span.end) <= ruler.room(block.heading):
+            yield block
+        else:
+            yield from (replace(block, span=span) for span in _cut(block, ruler))
+
+
+def _tiles(parsed: Parsed) -> Iterator[Block]:
+    """Yield the blocks in order, trimmed, and whatever visible text lies outside of them."""
+    before = Block(BlockKind.PARAGRAPH, Span(0, 0))
+    done = 0
+    for block in (*sorted(parsed.blocks, key=_span), _end_of(parsed.text)):
+        gap = _trim(parsed.text, done, max(done, block.span.start))
+        if gap is not None:
+            yield replace(before, kind=BlockKind.PARAGRAPH, span=gap)
+        span = _trim(parsed.text, max(done, block.span.start), block.span.end)
+        if span is not None:
+            yield replace(block, span=span)
+        done = max(done, block.span.end)
+        before = block
+
+
+def _cut(block: Block, ruler: _Ruler) -> Iterator[Span]:
+    """Cut a long block into parts of about even length, each within the room."""
+    room = ruler.room(block.heading)
+    ends = _natural_ends(block, ruler.text)
+    start = block.span.start
+    while (left := ruler.tokens(start, block.span.end)) > room:
+        parts = -(-left // room)
+        end = _best_end(ends, ruler, start, even=-(-left // parts), room=room)
+        span = _trim(ruler.text, start, end)
+        if span is not None:
+            yield span
+        start = end
+    span = _trim(ruler.text, start, block.span.end)
+    if span is not None:
+        yield span
+
+
+def _natural_ends(block: Block, text: str) -> list[int]:
+    """Return the places where a cut hurts least: ends of rows, or of sentences."""
+    inside = block.span.cut(text)
+    if block.kind in _ROWS:
+        return [block.span.start + at for at, char in enumerate(inside) if char == "\n"]
+    return [block.span.start + sentence.end for sentence in sentence_spans(inside)]
+
+
+def _best_end(ends: list[int], ruler: _Ruler, start: int, *, even: int, room: int) -> int:
+    """Return the first natural end that fills an even part, else the last one within the room."""
+    furthest = ruler.reach(start, room)
+    first = bisect_right(ends, start)
+    last = bisect_right(ends, furthest)
+    if first < last:
+        enough = bisect_left(ends, even, first, last, key=lambda end: ruler.tokens(start, end))
+        return ends[min(enough, last - 1)]
+    return _word_start(ruler, start, furthest)
+
+
+def _word_start(ruler: _Ruler, start: int, furthest: int) -> int:
+    """Return the last word's start up to `furthest`, or that place itself in an endless word."""
+    for at in range(furthest, max(start, furthest - _LONGEST_TOKEN), -1):
+        if ruler.text[at - 1].isspace() and ruler.text[start:at].strip():
+            return at
+    return furthest
+
+
+def _trim(text: str, start: int, end: int) -> Span | None:
+    """Return the span without white space at its ends; None when nothing is left."""
+    inside = text[start:end]
+    visible = inside.strip()
+    if not visible:
+        return None
+    start += len(inside) - len(inside.lstrip())
+    return Span(start, start + len(visible))
+
+
+def _span(block: Block) -> Span:
+    return block.span
+
+
+def _end_of(text: str) -> Block:
+    return Block(BlockKind.PARAGRAPH, Span(len(text), len(text)))
+
+
+# --- packs: the pieces that share a chunk -------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Pack:
+    span: Span
+    heading: tuple[str, ...]
+    page: int | None
+    only_headings: bool
+
+
+def _packs(pieces: Iterator[Block], ruler: _Ruler) -> Iterator[_Pack]:
+    pack: _Pack | None = None
+    for piece in pieces:
+        heads = piece.kind in _HEADINGS
+        if pack is not None and _fits(pack, piece, ruler):
+            span = Span(pack.span.start, piece.span.end)
+            pack = _Pack(span, piece.heading, pack.page, pack.only_headings and heads)
+        else:
+            if pack is not None:
+                yield pack
+            pack = _Pack(piece.span, piece.heading, piece.page, heads)
+    if pack is not None:
+        yield pack
+
+
+def _fits(pack: _Pack, piece: Block, ruler: _Ruler) -> bool:
+    if pack.only_headings:  # a heading waits for the text below it
+        related = piece.heading[: len(pack.heading)] == pack.heading
+    else:
+        related = piece.kind not in _HEADINGS and piece.heading == pack.heading
+    return related and ruler.tokens(pack.span.start, piece.span.end) <= ruler.room(piece.heading)
+
+
+def _chunk(revision_id: str, ordinal: int, pack: _Pack) -> Chunk:
+    return Chunk(
+        id=derive_id(revision_id, str(ordinal)),
+        revision_id=revision_id,
+        ordinal=ordinal,
+        span=pack.span,
+        heading=pack.heading,
+        page=pack.page,
+    )

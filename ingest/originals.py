@@ -1,0 +1,54 @@
+"""The files that were handed in, kept as they came for as long as something rests on them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable
+from typing import BinaryIO
+
+from knowledge.errors import NotFound
+from knowledge.ports import Blobs, Ledger
+
+
+class Originals:
+    """Keeps and drops files so that one arriving while its twin is dropped is never lost.
+
+    The same bytes are kept once, whoever handed them in. So before anything is dropped the catalog
+    is asked, and asked again afterwards; and whoever keeps a file looks for it after noting down
+    that it is wanted. One of the two sees the other, in one process or in several.
+    """
+
+    def __init__(self, blobs: Blobs, ledger: Ledger) -> None:
+        self._blobs = blobs
+        self._ledger = ledger
+
+    def keep(self, stream: BinaryIO, *, limit: int, note: Callable[[str, int], None]) -> None:
+        """Store the stream, then call `note(digest, size)`, which writes down that it is wanted.
+
+        Raises `TooLarge`, and notes nothing, above `limit` bytes.
+        """
+        start = stream.tell() if stream.seekable() else 0
+        digest, size = self._blobs.put(stream, limit=limit)
+        note(digest, size)
+        if not self._blobs.has(digest):
+            stream.seek(start)
+            self._blobs.put(stream, limit=limit)
+
+    def read(self, digest: str) -> bytes:
+        """Return the bytes; raises `NotFound`."""
+        return self._blobs.read(digest)
+
+    def drop(self, digests: Iterable[str]) -> None:
+        """Delete those that nothing rests on any more; absent ones are no error."""
+        for digest in set(digests):
+            if self._blobs.has(digest) and not self._ledger.wanted(digest):
+                self._delete(digest)
+
+    def _delete(self, digest: str) -> None:
+        try:
+            data = self._blobs.read(digest)
+        except NotFound:  # another process was quicker
+            return
+        self._blobs.delete(digest)
+        if self._ledger.wanted(digest):
+            self._blobs.put(io.BytesIO(data), limit=len(data))

@@ -1,0 +1,403 @@
+"""A file's bytes become live revisions: the story of ingestion.
+
+Receive, parse, chunk, store, embed, upsert under a new revision, verify the count; then one
+catalog transaction makes it visible in place of the old one, and what is dead is cleaned away.
+Documents go in groups, so that a thousand small ones do not cost a thousand times five disk
+syncs; each still becomes visible whole or not at all. A crash anywhere leaves what was visible
+before, or what is visible after, and something for `ingest.recover` to clean.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from ingest.chunk import CHUNKER, chunk, embedding_text
+from ingest.recover import clean
+from knowledge.errors import IndexUnavailable, IngestError, TooLarge
+from knowledge.models import (
+    Chunk,
+    Document,
+    Embedding,
+    IngestEvent,
+    Outcome,
+    Parsed,
+    Point,
+    Revision,
+    RevisionState,
+    Source,
+    SparseVector,
+    derive_id,
+)
+from knowledge.ports import Embedder, Index, Ledger, Parser, SparseEncoder
+
+UPLOADED_BY = "uploaded_by"
+"""The metadata of an upload that names who handed it in, and so who may remove it."""
+UNAVAILABLE = "unavailable"
+"""The code of a `ParserFailed` that is no fault of the file."""
+EMBED_TEXTS = 64
+"""How many texts the embedder is handed at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How large things may be on their way."""
+
+    chunk_tokens: int = 256
+    max_documents: int = 200_000
+    """In one JSON-lines file."""
+    group_documents: int = 64
+    group_characters: int = 100_000
+    """A group is carried on when it reaches either of the two."""
+
+
+class Known(NamedTuple):
+    """What the catalog holds of a live document."""
+
+    uri: str
+    digest: str
+    versions: str
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file as it arrived, and what the catalog holds of it already."""
+
+    source: Source
+    uri: str
+    name: str
+    data: bytes
+    access: frozenset[str]
+    media_type: str = "application/octet-stream"
+    holds_lines: bool = False
+    """A JSON-lines file: a document a line, each named by its external id or line number."""
+    known: Mapping[str, Known] = field(default_factory=dict)
+    """The live documents that came from this file, by id; those no longer in it are removed."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """Goes before what the file says of itself."""
+    sets_access: bool = False
+    """Also give documents that are live already this access list; else they keep theirs."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A document that is new or changed, on its way."""
+
+    file: File
+    document: Document
+    parsed: Parsed
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A draft with its revision, cut up and weighed; not yet visible."""
+
+    draft: _Draft
+    revision_id: str
+    chunks: Sequence[Chunk]
+    texts: Sequence[str]
+    """What is embedded, one per chunk."""
+    sparse: Sequence[SparseVector]
+
+
+class Pipeline:
+    """Makes files answerable; safe to use from several threads as far as its doors are.
+
+    `passed` is told each state that is durably reached: received, parsed, embedded, upserted,
+    switched, cleaning.
+    """
+
+    def __init__(
+        self,
+        *,
+        parser: Parser,
+        embedder: Embedder,
+        sparse: SparseEncoder,
+        index: Index,
+        ledger: Ledger,
+        sizes: Sizes | None = None,
+        passed: Callable[[str], None] | None = None,
+    ) -> None:
+        self._parser = parser
+        self._embedder = embedder
+        self._sparse = sparse
+        self._index = index
+        self._ledger = ledger
+        self._sizes = sizes or Sizes()
+        self._passed = passed or _ignore
+
+    @property
+    def versions(self) -> str:
+        """Name everything that shapes a revision besides its bytes; a change ingests again."""
+        chunker = f"{CHUNKER}/{self._sizes.chunk_tokens}"
+        return "|".join((self._parser.version, chunker, self._embedder.name, self._sparse.version))
+
+    def ingest(self, files: Iterable[File]) -> Iterator[IngestEvent]:
+        """Bring the documents of each file up to date; each event follows its durable effect.
+
+        A bad file or line is reported and the rest goes on; the document it was before stays.
+        Raises `IndexUnavailable`, `CatalogUnavailable`, or `ParserFailed` with the code
+        `unavailable`, when one of them is down; nothing is half visible then.
+        """
+        group: list[_Draft] = []
+        for file in files:
+            for found in self._read(file):
+                if isinstance(found, IngestEvent):
+                    yield found
+                    continue
+                group.append(found)
+                if self._is_full(group):
+                    yield from self._index_group(group)
+                    group = []
+        if group:
+            yield from self._index_group(group)
+
+    # --- what is in a file ----------------------------------------------------------------------
+
+    def _read(self, file: File) -> Iterator[_Draft | IngestEvent]:
+        """Yield what is new or changed as drafts, and an event for everything else."""
+        seen: set[str] = set()
+        try:
+            yield from self._documents(file, seen)
+        except IngestError as refusal:
+            if refusal.code == UNAVAILABLE:
+                raise
+            yield self._refuse(file, file.uri, code=refusal.code, reason=str(refusal))
+        else:
+            vanished = {key: known for key, known in file.known.items() if key not in seen}
+            yield from remove_documents(self._ledger, vanished)
+
+    def _documents(self, file: File, seen: set[str]) -> Iterator[_Draft | IngestEvent]:
+        digest = hashlib.sha256(file.data).hexdigest()
+        whole = document_id(file.source, file.uri)
+        if not file.holds_lines and self._is_known(file, whole, digest):
+            seen.add(whole)
+            yield IngestEvent(file.uri, Outcome.UNCHANGED, whole)
+            return
+        for number, parsed in enumerate(self._parser.parse(file.data, name=file.name), start=1):
+            if number > self._sizes.max_documents:
+                raise TooLarge(
+                    f"more than {self._sizes.max_documents} documents in one file; "
+                    "split it, or raise FOOTNOTE_MAX_DOCUMENTS_PER_FILE"
+                )
+            if file.holds_lines:
+                yield self._line(file, parsed, number, seen)
+            else:
+                seen.add(whole)
+                yield _draft(file, file.uri, parsed, digest=digest, size=len(file.data))
+
+    def _line(
+        self, file: File, parsed: Parsed, number: int, seen: set[str]
+    ) -> _Draft | IngestEvent:
+        key = parsed.external_id or f"line {number}"
+        uri = f"{file.uri}#{key}"
+        if parsed.error:
+            uri = f"{file.uri}#{parsed.title}"
+            return self._refuse(file, uri, code="bad_line", reason=parsed.error)
+        identity = document_id(file.source, file.uri, key)
+        if identity in seen:
+            reason = f"the id {key!r} stands in this file more than once; the first one counts"
+            return self._refuse(file, f"{uri}#line {number}", code="duplicate_id", reason=reason)
+        seen.add(identity)
+        digest = _line_digest(parsed)
+        if self._is_known(file, identity, digest):
+            return IngestEvent(uri, Outcome.UNCHANGED, identity)
+        size = len(parsed.text.encode(errors="replace"))
+        return _draft(file, uri, parsed, digest=digest, size=size, key=key)
+
+    def _is_known(self, file: File, identity: str, digest: str) -> bool:
+        known = file.known.get(identity)
+        return known is not None and known[1:] == (digest, self.versions)
+
+    def _refuse(self, file: File, uri: str, *, code: str, reason: str) -> IngestEvent:
+        self._ledger.reject(file.source.id, uri, code=code, reason=reason)
+        return IngestEvent(uri, Outcome.REJECTED, reason=reason, code=code)
+
+    # --- a group of documents on its way --------------------------------------------------------
+
+    def _is_full(self, group: Sequence[_Draft]) -> bool:
+        characters = sum(len(draft.parsed.text) for draft in group)
+        sizes = self._sizes
+        return len(group) >= sizes.group_documents or characters >= sizes.group_characters
+
+    def _index_group(self, drafts: Sequence[_Draft]) -> Iterator[IngestEvent]:
+        """Carry the drafts to visibility, each step for all of them together."""
+        works = self._receive(drafts)
+        parsed = self._advance(works, self._store_parsed, RevisionState.PARSED)
+        points = self._embed(parsed)
+        embedded = self._advance(parsed, self._mark_embedded, RevisionState.EMBEDDED)
+        self._upsert(embedded, points)
+        upserted = self._advance(embedded, self._mark_upserted, RevisionState.UPSERTED)
+        live = self._advance(upserted, self._switch, "switched")
+        yield from map(_indexed, live)
+        yield from self._give_up(work for work in works if work not in live)
+        clean(self._ledger, self._index, self._passed)
+
+    def _receive(self, drafts: Sequence[_Draft]) -> list[_Work]:
+        with self._ledger.transaction():
+            revision_ids = [
+                self._ledger.receive(draft.document, digest=draft.digest, versions=self.versions)
+                for draft in drafts
+            ]
+        self._passed("received")
+        return [self._work(*pair) for pair in zip(drafts, revision_ids, strict=True)]
+
+    def _work(self, draft: _Draft, revision_id: str) -> _Work:
+        parsed = draft.parsed
+        chunks = chunk(revision_id, parsed, self._embedder.token_spans, self._sizes.chunk_tokens)
+        texts = [
+            embedding_text(parsed.title, each.heading, each.span.cut(parsed.text))
+            for each in chunks
+        ]
+        sparse = [self._sparse.encode_passage(text) for text in texts]
+        return _Work(draft, revision_id, chunks, texts, sparse)
+
+    def _advance(
+        self, works: Sequence[_Work], step: Callable[[_Work], None], state: str
+    ) -> list[_Work]:
+        """Take the step for all works in one transaction; leave out those given up meanwhile."""
+        advanced = []
+        with self._ledger.transaction():
+            for work in works:
+                with suppress(IngestError):  # removed, abandoned, or overtaken by a later revision
+                    step(work)
+                    advanced.append(work)
+        self._passed(str(state))
+        return advanced
+
+    def _store_parsed(self, work: _Work) -> None:
+        revision = Revision(
+            id=work.revision_id,
+            document_id=work.draft.document.id,
+            digest=work.draft.digest,
+            text=work.draft.parsed.text,
+            blocks=work.draft.parsed.blocks,
+            parser=self._parser.version,
+            chunker=f"{CHUNKER}/{self._sizes.chunk_tokens}",
+            seen_at=datetime.now(UTC),
+        )
+        terms = [vector.indices for vector in work.sparse]
+        self._ledger.store_parsed(revision, work.chunks, terms)
+
+    def _embed(self, works: Sequence[_Work]) -> dict[str, list[Point]]:
+        """Return the points of each revision."""
+        texts = [text for work in works for text in work.texts]
+        dense = (
+            vector
+            for start in range(0, len(texts), EMBED_TEXTS)
+            for vector in self._embedder.embed(texts[start : start + EMBED_TEXTS])
+        )
+        return {work.revision_id: list(_points(work, dense)) for work in works}
+
+    def _mark_embedded(self, work: _Work) -> None:
+        self._ledger.mark(work.revision_id, RevisionState.EMBEDDED)
+
+    def _upsert(self, works: Sequence[_Work], points: Mapping[str, Sequence[Point]]) -> None:
+        """Store the points and count what arrived."""
+        self._index.upsert([point for work in works for point in points[work.revision_id]])
+        for work in works:
+            stored = self._index.count(work.revision_id)
+            if stored != len(work.chunks):
+                raise IndexUnavailable(
+                    f"the index holds {stored} of the {len(work.chunks)} passages of "
+                    f"{work.draft.document.uri}, which stays as it was"
+                )
+
+    def _mark_upserted(self, work: _Work) -> None:
+        self._ledger.mark(work.revision_id, RevisionState.UPSERTED)
+
+    def _switch(self, work: _Work) -> None:
+        """Make it visible: the only place where what users see changes."""
+        document = work.draft.document
+        self._ledger.switch(document, work.revision_id)
+        if work.draft.file.sets_access:
+            self._ledger.set_access(document.id, document.access)
+
+    def _give_up(self, works: Iterable[_Work]) -> Iterator[IngestEvent]:
+        """Delete points that came after somebody else had cleaned up."""
+        lost = list(works)
+        if lost:
+            self._index.delete([work.revision_id for work in lost])
+        reason = "it was removed, or replaced by a later version, while it was being indexed"
+        for work in lost:
+            uri = work.draft.document.uri
+            yield IngestEvent(uri, Outcome.REJECTED, reason=reason, code="superseded")
+
+
+def remove_documents(ledger: Ledger, held: Mapping[str, Known]) -> list[IngestEvent]:
+    """Make the documents invisible, in one transaction; return an event for each."""
+    with ledger.transaction():
+        return [
+            IngestEvent(known.uri, Outcome.REMOVED, identity)
+            for identity, known in held.items()
+            if ledger.remove(identity)
+        ]
+
+
+def document_id(source: Source, uri: str, key: str = "") -> str:
+    """Return the id of the document at `uri`, or of the one called `key` in the file there."""
+    return derive_id(source.id, uri, key)
+
+
+def _draft(
+    file: File, uri: str, parsed: Parsed, *, digest: str, size: int, key: str = ""
+) -> _Draft:
+    document = Document(
+        id=document_id(file.source, file.uri, key),
+        source_id=file.source.id,
+        uri=uri,
+        title=parsed.title or file.name,
+        collection=file.source.collection,
+        access=file.access,
+        external_id=parsed.external_id,
+        media_type=file.media_type,
+        metadata=_metadata(file, parsed),
+        size=size,
+    )
+    return _Draft(file, document, parsed, digest)
+
+
+def _metadata(file: File, parsed: Parsed) -> dict[str, str]:
+    """Join what both say; a file cannot claim who handed it in."""
+    claimed = {name: value for name, value in parsed.metadata.items() if name != UPLOADED_BY}
+    return {**claimed, **file.metadata}
+
+
+def _line_digest(parsed: Parsed) -> str:
+    content = [parsed.title, parsed.text, sorted(parsed.metadata.items())]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def _points(work: _Work, dense: Iterator[tuple[float, ...]]) -> Iterator[Point]:
+    """Join each chunk of `work` with the next dense vector and its sparse one."""
+    for each, sparse in zip(work.chunks, work.sparse, strict=True):
+        yield Point(
+            chunk_id=each.id,
+            document_id=work.draft.document.id,
+            revision_id=work.revision_id,
+            collection=work.draft.document.collection,
+            access=work.draft.document.access,
+            embedding=Embedding(next(dense), sparse),
+        )
+
+
+def _indexed(work: _Work) -> IngestEvent:
+    document = work.draft.document
+    notes = "; ".join(work.draft.parsed.warnings)
+    if work.chunks:
+        outcome, code = Outcome.INDEXED, ""
+    else:
+        outcome, code, notes = Outcome.EMPTY, "empty", notes or "it holds no text"
+    return IngestEvent(
+        document.uri, outcome, document.id, chunks=len(work.chunks), reason=notes, code=code
+    )
+
+
+def _ignore(_state: str) -> None:
+    """Tell nobody."""

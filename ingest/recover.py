@@ -1,0 +1,50 @@
+"""Put right what a crash left behind, and clean away what nobody may see any more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from knowledge.ports import Index, Ledger, Outbox
+
+LONGEST_STEP = timedelta(hours=1)
+"""Another process that has not touched a revision for so long is taken to be gone."""
+
+
+def recover(ledger: Ledger, index: Index, outbox: Outbox, *, exclusive: bool) -> int:
+    """Give up what was left unfinished, and finish what comes after; return how many were given up.
+
+    `exclusive` says that no other process ingests into this catalog, and that this one has not yet
+    begun: then nothing can be under way, every unfinished revision is given up and every claimed
+    upload is free again. What is given up is repeated by whoever handed it in: the next ingest of
+    its folder, or the upload that still waits.
+    """
+    if exclusive:
+        outbox.release()
+    given_up = ledger.abandon(untouched_for=timedelta(0) if exclusive else LONGEST_STEP)
+    clean(ledger, index)
+    copy_access(ledger, index)
+    freeze(ledger)
+    return given_up
+
+
+def clean(ledger: Ledger, index: Index, passed: Callable[[str], None] | None = None) -> None:
+    """Delete the points of dead revisions, then forget them; can be repeated at any place."""
+    while dead := ledger.dead():
+        index.delete(dead)
+        if passed is not None:
+            passed("cleaning")
+        ledger.forget(dead)
+
+
+def copy_access(ledger: Ledger, index: Index) -> None:
+    """Bring changed access lists into the index; the catalog has obeyed them all along."""
+    for document_id, access in ledger.access_to_copy().items():
+        index.set_access(document_id, access)
+        ledger.access_copied(document_id, access)
+
+
+def freeze(ledger: Ledger) -> None:
+    """Renew the term statistics of the collections that changed."""
+    for collection in ledger.stale_statistics():
+        ledger.freeze_statistics(collection)

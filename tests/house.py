@@ -1,0 +1,67 @@
+"""A whole house for tests of what stands before it: real stores, but nothing slow to start."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+
+from footnote.wiring import House
+from ingest.parsing.formats import PARSER_VERSION, parse
+from knowledge.models import Parsed, Principal
+from knowledge.ports import Embedder
+from serving.keys import add_key
+from tests.fakes import FakeEmbedder
+
+
+class OpenParser:
+    """Parses in this process, without a jail."""
+
+    version = PARSER_VERSION
+
+    def parse(self, data: bytes, *, name: str) -> Iterator[Parsed]:
+        return parse(data, name)
+
+    def ping(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        return None
+
+
+class QuickHouse(House):
+    """A house with real catalog, index, files and stories; embedding and jail are replaced."""
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        return FakeEmbedder()
+
+    @cached_property
+    def parser(self) -> OpenParser:  # type: ignore[override]
+        return OpenParser()
+
+    def take_in(self, name: str, text: str, by: Principal, *access: str) -> str:
+        """Upload a file and index it; return the document's id."""
+        given = frozenset(access) or frozenset({f"u:{by.user}"})
+        submitted = self.intake.submit(
+            io.BytesIO(text.encode()), name=name, collection="main", access=given, by=by
+        )
+        while self.worker.work_one():
+            pass
+        (document_id,) = self.intake.status(submitted.id, by).document_ids
+        return document_id
+
+
+class Keys:
+    """A keys file with three people."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "keys.json"
+        self.alice = add_key(self.path, "alice", groups=["hr"], roles=[])
+        self.bob = add_key(self.path, "bob", groups=[], roles=[])
+        self.admin = add_key(self.path, "root", groups=["hr"], roles=["admin"])
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}

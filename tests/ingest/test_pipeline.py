@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from ingest.pipeline import Sizes
+from ingest.recover import clean, copy_access, recover
+from knowledge.errors import IndexUnavailable, ParserFailed, Unreadable
+from knowledge.models import EVERYONE, Outcome, Parsed, Point, Principal
+from tests.fakes import FakeIndex
+from tests.ingest.world import OpenParser, World, outcomes
+
+INDEXED, UNCHANGED, REJECTED = Outcome.INDEXED, Outcome.UNCHANGED, Outcome.REJECTED
+HANDBOOK = Path(__file__).parents[2] / "examples" / "handbook.pdf"
+ORDER = ["received", "parsed", "embedded", "upserted", "switched"]
+
+
+def lines(*records: dict[str, object]) -> str:
+    return "\n".join(json.dumps(record) for record in records)
+
+
+def test_a_file_becomes_passages_whose_text_is_cut_from_the_revision(world: World) -> None:
+    (event,) = world.ingest("a.txt", "Hotels cost 120 euros.\n\nTrains are second class.")
+    (passage, *_) = world.find("what do hotels cost")
+    revision = world.catalog.revision(str(event.document_id), Principal("ann"))
+    assert event.outcome is INDEXED
+    assert event.chunks == world.index.count(revision.id) == 1
+    assert passage.text == passage.span.cut(revision.text)
+    assert "Hotels cost 120 euros." in passage.text
+    assert world.states == ORDER
+
+
+def test_an_event_is_given_only_once_its_document_can_be_found(world: World) -> None:
+    files = [world.file(f"{n}.txt", f"number {n} speaks of zebra{n}") for n in range(5)]
+    for n, event in enumerate(world.pipeline.ingest(files)):
+        assert event.uri == f"/docs/{n}.txt"
+        assert world.texts(f"zebra{n}")[0] == f"number {n} speaks of zebra{n}"
+
+
+def test_an_unchanged_file_is_not_parsed_again(world: World) -> None:
+    parser = OpenParser()
+    world.wire(parser)
+    world.ingest("a.txt", "same")
+    world.states.clear()
+    assert outcomes(world.ingest("a.txt", "same")) == [UNCHANGED]
+    assert parser.parsed == ["a.txt"]
+    assert world.states == []
+
+
+def test_a_changed_file_replaces_what_it_was_and_leaves_no_points_behind(world: World) -> None:
+    (first,) = world.ingest("a.txt", "The limit is 100 euros.")
+    (second,) = world.ingest("a.txt", "The limit is 200 euros.")
+    assert first.document_id == second.document_id
+    assert world.texts("limit") == ["The limit is 200 euros."]
+    assert isinstance(world.index, FakeIndex)
+    assert len(world.index.points) == 1
+    assert world.catalog.dead() == []
+
+
+def test_another_parser_version_or_chunk_size_ingests_again(world: World) -> None:
+    world.ingest("a.txt", "same")
+    world.wire(OpenParser("parser-2"))
+    assert outcomes(world.ingest("a.txt", "same")) == [INDEXED]
+    world.wire(OpenParser("parser-2"), Sizes(chunk_tokens=64))
+    assert outcomes(world.ingest("a.txt", "same")) == [INDEXED]
+    assert outcomes(world.ingest("a.txt", "same")) == [UNCHANGED]
+
+
+def test_each_line_of_a_json_lines_file_is_a_document_of_its_own(world: World) -> None:
+    one = {"_id": "1", "title": "Cells", "text": "Cells divide.", "year": 2001}
+    two = {"_id": "2", "title": "Stars", "text": "Stars burn."}
+    events = world.ingest("c.jsonl", lines(one, two))
+    assert [event.uri for event in events] == ["/docs/c.jsonl#1", "/docs/c.jsonl#2"]
+    document = world.find("cells")[0].document
+    assert (document.external_id, document.title) == ("1", "Cells")
+    assert document.metadata == {"year": "2001"}
+
+
+def test_only_lines_that_changed_are_indexed_and_vanished_ones_are_removed(world: World) -> None:
+    one, two, three = ({"_id": str(n), "text": f"zebra number {n}"} for n in range(3))
+    world.ingest("c.jsonl", lines(one, two, three))
+    changed = {**two, "text": "zebra with new stripes"}
+    events = world.ingest("c.jsonl", lines(one, changed))
+    assert [(event.uri[-2:], event.outcome) for event in events] == [
+        ("#0", UNCHANGED),
+        ("#2", Outcome.REMOVED),
+        ("#1", INDEXED),
+    ]
+    assert sorted(world.texts("zebra")) == ["zebra number 0", "zebra with new stripes"]
+
+
+def test_a_changed_field_of_a_line_counts_as_a_change(world: World) -> None:
+    world.ingest("c.jsonl", lines({"_id": "1", "text": "t", "owner": "ann"}))
+    world.ingest("c.jsonl", lines({"_id": "1", "text": "t", "owner": "bob"}))
+    assert world.find("t")[0].document.metadata == {"owner": "bob"}
+
+
+def test_bad_and_repeated_lines_are_reported_and_the_rest_goes_on(world: World) -> None:
+    good, twin = {"_id": "1", "text": "first"}, {"_id": "1", "text": "second"}
+    data = "\n".join([json.dumps(good), "{broken", json.dumps(twin), '{"text": "no id"}'])
+    events = world.ingest("c.jsonl", data)
+    assert sorted((e.uri.partition("#")[2], e.outcome.value, e.code) for e in events) == [
+        ("1", "indexed", ""),
+        ("1#line 3", "rejected", "duplicate_id"),
+        ("line 2", "rejected", "bad_line"),
+        ("line 4", "indexed", ""),
+    ]
+    assert {each.code for each in world.catalog.failures()} == {"duplicate_id", "bad_line"}
+    assert world.texts("first")[0] == "first"
+
+
+def test_a_file_that_became_unreadable_is_noted_and_stays_what_it_was(world: World) -> None:
+    world.ingest("a.pdf", HANDBOOK.read_bytes())
+    before = world.texts("handbook")
+    (event,) = world.ingest("a.pdf", b"%PDF-1.7 rubbish")
+    assert event.outcome is REJECTED
+    assert event.reason
+    assert event.code
+    assert world.texts("handbook") == before != []
+    assert [each.uri for each in world.catalog.failures()] == ["/docs/a.pdf"]
+
+
+def test_a_document_without_text_is_reported_kept_and_not_found(world: World) -> None:
+    (event,) = world.ingest("a.txt", "   \n\n")
+    assert (event.outcome, event.code) == (Outcome.EMPTY, "empty")
+    assert world.find("anything") == []
+    assert world.catalog.document(str(event.document_id), Principal("ann")).title
+    assert outcomes(world.ingest("a.txt", "   \n\n")) == [UNCHANGED]
+
+
+def test_a_file_of_too_many_documents_is_refused_beyond_the_limit(world: World) -> None:
+    world.wire(OpenParser(), Sizes(max_documents=2))
+    events = world.ingest("c.jsonl", lines(*({"id": n, "text": f"t{n}"} for n in range(4))))
+    assert sorted(event.outcome.value for event in events) == ["indexed", "indexed", "rejected"]
+    assert {event.code for event in events} == {"", "too_large"}
+
+
+def test_groups_are_carried_on_when_they_are_full(world: World) -> None:
+    world.wire(OpenParser(), Sizes(group_documents=2))
+    files = [world.file(f"{n}.txt", f"text {n}") for n in range(5)]
+    assert outcomes(list(world.pipeline.ingest(files))) == [INDEXED] * 5
+    assert world.states == ORDER * 3
+
+
+class FailingIndex(FakeIndex):
+    """Loses points, or does not answer, while `broken` says so."""
+
+    broken = ""
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        if self.broken == "down":
+            raise IndexUnavailable("nobody answers")
+        super().upsert(points[1:] if self.broken == "loses" else points)
+
+
+@pytest.mark.parametrize("fault", ["down", "loses"])
+def test_an_index_that_fails_stops_the_run_and_what_was_visible_stays(
+    tmp_path: Path, fault: str
+) -> None:
+    index = FailingIndex()
+    world = World(tmp_path, index=index)
+    world.ingest("a.txt", "the old text")
+    index.broken = fault
+    with pytest.raises(IndexUnavailable):
+        world.ingest("a.txt", "the new text")
+    assert world.texts("text") == ["the old text"]
+
+    index.broken = ""
+    assert recover(world.catalog, world.index, world.catalog, exclusive=True) == 1
+    assert len(index.points) == 1
+    assert outcomes(world.ingest("a.txt", "the new text")) == [INDEXED]
+    assert world.texts("text") == ["the new text"]
+    world.close()
+
+
+class RemovedMeanwhile(World):
+    """Somebody removes the document when its points are in the index but not yet visible."""
+
+    victim = ""
+
+    def pass_state(self, state: str) -> None:
+        super().pass_state(state)
+        if state == "upserted" and self.victim:
+            self.catalog.remove(self.victim)
+            clean(self.catalog, self.index)
+
+
+def test_what_is_removed_while_it_is_being_indexed_stays_removed(tmp_path: Path) -> None:
+    world = RemovedMeanwhile(tmp_path)
+    (event,) = world.ingest("a.txt", "old secret")
+    world.victim = str(event.document_id)
+    (event,) = world.ingest("a.txt", "new secret")
+    assert (event.outcome, event.code) == (REJECTED, "superseded")
+    assert world.find("secret") == []
+    assert isinstance(world.index, FakeIndex)
+    assert world.index.points == {}
+    world.close()
+
+
+def test_an_administrators_access_list_outlives_a_new_revision(world: World) -> None:
+    (event,) = world.ingest("a.txt", "old plans")
+    world.catalog.set_access(str(event.document_id), frozenset({"u:bob"}))
+    world.ingest("a.txt", "new plans")
+    assert world.find("plans", by=Principal("ann")) == []
+    copy_access(world.catalog, world.index)
+    assert [p.text for p in world.find("plans", by=Principal("bob"))] == ["new plans"]
+
+
+def test_a_source_that_sets_access_sets_it_with_the_switch(world: World) -> None:
+    world.ingest("a.txt", "old plans", access=[EVERYONE])
+    world.ingest("a.txt", "new plans", access=["u:bob"], sets_access=True)
+    assert world.find("plans", by=Principal("ann")) == []
+    assert [p.text for p in world.find("plans", by=Principal("bob"))] == ["new plans"]
+
+
+def test_a_file_cannot_claim_who_handed_it_in(world: World) -> None:
+    line = lines({"_id": "1", "text": "text", "uploaded_by": "eve", "team": "a"})
+    world.ingest("c.jsonl", line, metadata={"uploaded_by": "ann"})
+    assert world.find("text")[0].document.metadata == {"uploaded_by": "ann", "team": "a"}
+    world.ingest("d.jsonl", line)
+    found = {p.document.uri: p.document.metadata for p in world.find("text")}
+    assert found["/docs/d.jsonl#1"] == {"team": "a"}
+
+
+class BrokenParser(OpenParser):
+    """Fails in the middle of a file."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self._error = error
+
+    def parse(self, data: bytes, *, name: str) -> Iterator[Parsed]:
+        yield Parsed("one", "zebra one", (), external_id="1")
+        raise self._error
+
+
+def test_documents_before_a_files_end_are_kept_when_the_parser_gives_up(world: World) -> None:
+    world.ingest("c.jsonl", lines({"_id": "1", "text": "x"}, {"_id": "2", "text": "zebra two"}))
+    world.wire(BrokenParser(Unreadable("damaged here")))
+    events = world.ingest("c.jsonl", "changed")
+    assert [(event.outcome, event.reason) for event in events] == [
+        (REJECTED, "damaged here"),
+        (INDEXED, ""),
+    ]
+    assert sorted(world.texts("zebra")) == ["zebra one", "zebra two"]
+
+
+def test_a_parser_that_is_down_stops_the_run_and_blames_no_file(world: World) -> None:
+    world.wire(BrokenParser(ParserFailed("no parser", code="unavailable")))
+    with pytest.raises(ParserFailed):
+        world.ingest("c.jsonl", "anything")
+    assert world.catalog.failures() == []
