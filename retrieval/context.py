@@ -1,0 +1,93 @@
+"""Packs passages into the model's budget, numbered 1..n; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+
+from knowledge.models import Context, Passage, Question, Span
+from knowledge.text import normalise_for_match, sentence_spans
+
+CountTokens = Callable[[str], int]
+
+
+def pack(
+    question: Question,
+    passages: Iterable[Passage],
+    *,
+    budget: int,
+    most: int,
+    count_tokens: CountTokens,
+) -> Context:
+    """Take passages in rank order until `most` are in or none of the rest fits `budget` tokens.
+
+    No text is packed twice: copies are left out, and where two passages of one revision overlap,
+    the later one loses the overlap. A passage that does not fit is skipped for a smaller one; only
+    when the very first does not fit is it cut to its leading sentences, so that a small budget
+    still gives an answer. `span` always cuts the revision to exactly `text`.
+    """
+    packed: list[Passage] = []
+    tokens = 0
+    for passage in _distinct(passages):
+        if len(packed) == most:
+            break
+        cost = count_tokens(as_source(passage))
+        if cost <= budget - tokens:
+            packed.append(passage)
+            tokens += cost
+        elif not packed and (short := _shorten(passage, budget, count_tokens)):
+            packed.append(short)
+            tokens += count_tokens(as_source(short))
+    return Context(question=question, passages=tuple(packed), tokens=tokens)
+
+
+def as_source(passage: Passage) -> str:
+    """Return what a model reads of a passage, for counting: title, headings and text."""
+    return "\n".join([passage.document.title, *passage.heading, passage.text])
+
+
+def cut(passage: Passage, span: Span) -> Passage:
+    """Return the part of a passage that `span`, in characters of the revision, covers."""
+    start, end = span.start - passage.span.start, span.end - passage.span.start
+    blocks = tuple(block for block in passage.blocks if block.span.overlaps(span))
+    page = blocks[0].page if blocks else passage.page
+    return replace(passage, span=span, text=passage.text[start:end], blocks=blocks, page=page)
+
+
+def _distinct(passages: Iterable[Passage]) -> Iterator[Passage]:
+    texts: set[str] = set()
+    covered: dict[str, list[Span]] = {}
+    for passage in passages:
+        spans = covered.setdefault(passage.revision_id, [])
+        rest = _without(passage, spans)
+        text = normalise_for_match(rest.text) if rest else ""
+        if rest is None or not text.strip() or text in texts:
+            continue
+        texts.add(text)
+        spans.append(rest.span)
+        yield rest
+
+
+def _without(passage: Passage, covered: list[Span]) -> Passage | None:
+    """Cut what is already covered from either end; nothing is left of one that is inside."""
+    span = passage.span
+    for other in sorted(covered):
+        if not span.overlaps(other):
+            continue
+        before, after = other.start - span.start, span.end - other.end
+        if max(before, after) <= 0:
+            return None
+        span = Span(span.start, other.start) if before > after else Span(other.end, span.end)
+    return passage if span == passage.span else cut(passage, span)
+
+
+def _shorten(passage: Passage, budget: int, count_tokens: CountTokens) -> Passage | None:
+    """Keep as many leading sentences as fit; None when not even one does."""
+    best = None
+    for sentence in sentence_spans(passage.text):
+        end = passage.span.start + sentence.end
+        short = cut(passage, Span(passage.span.start, end))
+        if count_tokens(as_source(short)) > budget:
+            break
+        best = short
+    return best

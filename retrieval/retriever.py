@@ -1,0 +1,94 @@
+"""The story of retrieval: a question in, a context out, under two keys."""
+
+from __future__ import annotations
+
+from knowledge.access import access_filter
+from knowledge.models import Context, Embedding, Passage, Principal, Question
+from knowledge.ports import Embedder, Index, Library, SparseEncoder
+from retrieval.context import pack
+
+SPARE_HITS = 8
+"""Fetched beyond the limit, as some hits may be of revisions that are no longer live."""
+MOST_FETCHES = 6
+REMEMBERED_TURNS = 2
+
+
+class Retriever:
+    """Finds passages for a principal; reads the index and the catalog, writes nothing."""
+
+    def __init__(
+        self,
+        *,
+        embedder: Embedder,
+        sparse: SparseEncoder,
+        index: Index,
+        library: Library,
+        context_tokens: int,
+        context_passages: int,
+    ) -> None:
+        self._embedder = embedder
+        self._sparse = sparse
+        self._index = index
+        self._library = library
+        self._context_tokens = context_tokens
+        self._context_passages = context_passages
+
+    def retrieve(self, question: Question, principal: Principal) -> Context:
+        """Search with the question and pack what was found into the budget.
+
+        Raises `AccessDenied`, `IndexUnavailable` or `CatalogUnavailable`.
+        """
+        passages = self.search(
+            condense(question),
+            principal,
+            collection=question.collection,
+            limit=self._context_passages + SPARE_HITS,
+        )
+        return pack(
+            question,
+            passages,
+            budget=self._context_tokens,
+            most=self._context_passages,
+            count_tokens=self.count_tokens,
+        )
+
+    def search(
+        self, query: str, principal: Principal, *, collection: str | None = None, limit: int = 10
+    ) -> list[Passage]:
+        """Return at most `limit` passages, ranked from 1; the same errors as `retrieve`.
+
+        The index filters by rights and may be stale; the catalog decides. Where it turns hits
+        away, more are fetched, so that a full list stays full.
+        """
+        access = access_filter(principal, collection=collection)
+        embedding = self._embed(query, collection)
+        depth = limit + SPARE_HITS
+        for _ in range(MOST_FETCHES):
+            hits = self._index.search(embedding, access, limit=depth)
+            passages = self._library.passages(hits, principal, collection=collection)
+            if len(passages) >= limit or len(hits) < depth:
+                break
+            depth *= 2
+        return passages[:limit]
+
+    def count_tokens(self, text: str) -> int:
+        """Count by the embedding model's vocabulary: near to a language model's, and at hand."""
+        return len(self._embedder.token_spans(text))
+
+    def _embed(self, query: str, collection: str | None) -> Embedding:
+        statistics = self._library.statistics(collection)
+        [dense] = self._embedder.embed([query])
+        return Embedding(dense=dense, sparse=self._sparse.encode_query(query, statistics))
+
+
+def condense(question: Question) -> str:
+    r"""Return one query for a question and what the user asked just before it.
+
+    The question comes first: an embedding model that cuts long texts then cuts the history.
+
+    >>> from knowledge.models import Turn
+    >>> condense(Question("And in winter?", history=(Turn("user", "When does it open?"),)))
+    'And in winter?\nWhen does it open?'
+    """
+    asked = [turn.text for turn in question.history if turn.role == "user"]
+    return "\n".join([question.text, *reversed(asked[-REMEMBERED_TURNS:])])

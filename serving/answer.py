@@ -1,0 +1,252 @@
+"""The story of an answer: retrieve, write, clean, cite, judge; whatever fails, one end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, asynccontextmanager
+from typing import Protocol, TypeVar
+
+from knowledge.errors import (
+    AccessDenied,
+    CatalogUnavailable,
+    FootnoteError,
+    IndexUnavailable,
+    ModelError,
+)
+from knowledge.models import Answer, Citation, Context, Principal, Question, Usage, Verdict
+from knowledge.ports import Generator
+from serving.cite import resolve, uncited
+from serving.events import (
+    AnswerEvent,
+    CitationEvent,
+    DeltaEvent,
+    ErrorEvent,
+    Event,
+    PassagesEvent,
+    Terminal,
+)
+from serving.markers import MarkerNormaliser
+from serving.prompt import CUT_SHORT, NOT_FOUND_ANSWER, may_say_not_found
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+PASSING_FAULTS = ("timeout", "reset", "unavailable", "empty", "stream_error", "http_429", "http_5")
+"""Beginnings of the codes of model errors that may be gone when somebody asks again."""
+
+
+class Retrieving(Protocol):
+    """Finds the context of a question; synchronous."""
+
+    def retrieve(self, question: Question, principal: Principal) -> Context:
+        """Return the numbered passages that fit the model's budget."""
+
+
+class Answerer:
+    """Answers questions; without a `fallback`, a model that fails means an error."""
+
+    def __init__(
+        self, *, retriever: Retrieving, generator: Generator, fallback: Generator | None = None
+    ) -> None:
+        self._retriever = retriever
+        self._generator = generator
+        self._fallback = fallback
+
+    async def answer(self, question: Question, principal: Principal) -> Terminal:
+        """Return the last event of `stream`."""
+        async with aclosing(self.stream(question, principal)) as events:
+            async for event in events:
+                if isinstance(event, Terminal):
+                    return event
+        raise AssertionError("a stream ended without its terminal event")
+
+    async def stream(self, question: Question, principal: Principal) -> AsyncGenerator[Event, None]:
+        """Yield passages, text, citations, and exactly one terminal event.
+
+        Closing the stream early stops the model.
+        """
+        clock = _Clock()
+        try:
+            context = await asyncio.to_thread(self._retriever.retrieve, question, principal)
+        except FootnoteError as error:
+            yield _failed(error)
+            return
+        clock.mark("retrieval")
+        yield PassagesEvent(context.passages)
+        async with aclosing(self._write(context, clock)) as events:
+            async for event in events:
+                yield event
+
+    async def _write(self, context: Context, clock: _Clock) -> AsyncGenerator[Event, None]:
+        draft = _Draft(self._generator, context, clock)
+        async with aclosing(draft.pieces()) as pieces:
+            async for piece in pieces:
+                yield DeltaEvent(piece)
+        if draft.failure is not None:
+            log.warning("model %s failed: %s", draft.generator.name, draft.failure.code)
+            if self._fallback is None:
+                yield _failed(draft.failure)
+                return
+            second = _Draft(self._fallback, context, clock, stands_in_for=draft.failure)
+            async with aclosing(second.pieces()) as pieces:
+                async for piece in pieces:
+                    if not draft.text:  # else the answer at the end replaces what was shown
+                        yield DeltaEvent(piece)
+            draft = second
+        for citation in draft.citations:
+            yield CitationEvent(citation)
+        yield AnswerEvent(draft.answer())
+
+
+class _Draft:
+    """What one generator writes for one context, and what becomes of it."""
+
+    def __init__(
+        self,
+        generator: Generator,
+        context: Context,
+        clock: _Clock,
+        stands_in_for: ModelError | None = None,
+    ) -> None:
+        self.generator = generator
+        self.failure: ModelError | None = None
+        self.text = ""
+        """All that was shown so far, joined."""
+        self.citations: tuple[Citation, ...] = ()
+        self._context = context
+        self._clock = clock
+        self._reason = "" if stands_in_for is None else f"{stands_in_for} ({stands_in_for.code})"
+        self._normaliser = MarkerNormaliser(len(context.passages))
+        self._held = ""
+        self._found = True
+        self._cut_short = False
+        self._usage = Usage()
+
+    async def pieces(self) -> AsyncGenerator[str, None]:
+        """Yield the text to show; afterwards either `failure` is set or the draft is complete."""
+        try:
+            async with _closing(self._deltas()) as deltas:
+                async for text in deltas:
+                    if shown := self._show(self._normaliser.feed(text)):
+                        yield shown
+        except ModelError as error:
+            self._cut_short = error.code == "length" and bool(self.text)
+            if not self._cut_short:
+                self.failure = error
+                return
+        for shown in self._end():
+            yield shown
+        self._check()
+
+    def answer(self) -> Answer:
+        """Return the complete draft as an answer."""
+        return Answer(
+            text=self.text,
+            citations=self.citations,
+            verdict=self._verdict(),
+            model=self.generator.name,
+            effort=self._context.question.effort,
+            extractive=self.generator.extractive,
+            fallback_reason=self._reason,
+            dropped_markers=self._normaliser.dropped,
+            usage=self._usage,
+            timings_ms=self._clock.timings(),
+        )
+
+    async def _deltas(self) -> AsyncGenerator[str, None]:
+        if not self._context.passages:
+            return
+        async with _closing(self.generator.generate(self._context)) as deltas:
+            async for delta in deltas:
+                self._usage = delta.usage or self._usage
+                if delta.text:
+                    yield delta.text
+
+    def _show(self, safe: str) -> str:
+        """Return what to show now; a beginning that may turn out as "not found" waits."""
+        self._held += safe
+        if not self._held or (self._is_model and not self.text and may_say_not_found(self._held)):
+            return ""
+        shown, self._held = self._held, ""
+        self.text += shown
+        self._clock.mark("first_delta")
+        return shown
+
+    def _end(self) -> Iterator[str]:
+        """Let go of what was held back, or say that nothing was found."""
+        rest = self._held + self._normaliser.finish()
+        self._held = ""
+        said_so = self._is_model and not self.text and may_say_not_found(rest)
+        if said_so and not resolve(rest, self._context):
+            rest = ""
+        self._found = bool(self.text or rest)
+        if not self._found:
+            rest = NOT_FOUND_ANSWER
+        if self._cut_short:
+            rest += CUT_SHORT
+        if rest:
+            self.text += rest
+            self._clock.mark("first_delta")
+            yield rest
+
+    def _check(self) -> None:
+        """Resolve the citations; a model's text without any is not an answer."""
+        if self._found:
+            self.citations = resolve(self.text, self._context)
+            if not self.citations:
+                self.failure = ModelError("The model's answer cited nothing.", code="uncited")
+
+    def _verdict(self) -> Verdict:
+        if not self._found:
+            return Verdict.NOT_FOUND
+        if self._cut_short or uncited(self.text):
+            return Verdict.PARTLY
+        return Verdict.ANSWERED
+
+    @property
+    def _is_model(self) -> bool:
+        return not self.generator.extractive
+
+
+class _Clock:
+    """Milliseconds since the question came."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+        self._marks: dict[str, float] = {}
+
+    def mark(self, name: str) -> None:
+        """Note the time of the first call with this name."""
+        self._marks.setdefault(name, (time.perf_counter() - self._start) * 1000)
+
+    def timings(self) -> dict[str, float]:
+        self.mark("total")
+        return dict(self._marks)
+
+
+def _failed(error: FootnoteError) -> ErrorEvent:
+    match error:
+        case ModelError():
+            return ErrorEvent(error.code, str(error), error.code.startswith(PASSING_FAULTS))
+        case IndexUnavailable():
+            return ErrorEvent("index_unavailable", str(error), retryable=True)
+        case CatalogUnavailable():
+            return ErrorEvent("catalog_unavailable", str(error), retryable=True)
+        case AccessDenied():
+            return ErrorEvent("unauthorized", str(error), retryable=False)
+        case _:
+            return ErrorEvent("internal", str(error), retryable=False)
+
+
+@asynccontextmanager
+async def _closing(iterator: AsyncIterator[T]) -> AsyncIterator[AsyncIterator[T]]:
+    """Close a generator's stream when its reader leaves, where it can be closed."""
+    try:
+        yield iterator
+    finally:
+        if isinstance(iterator, AsyncGenerator):
+            await iterator.aclose()

@@ -1,0 +1,289 @@
+"""Asks a language model over streamed OpenAI-compatible chat completions; knows httpx2.
+
+A model server may hang, lie or die. Whatever it does, `generate` ends, or raises `ModelError` with
+a code that names the fault: `unavailable`, `timeout`, `reset`, `unauthorized`, `context_overflow`,
+`http_<status>`, `stream_error`, `empty`, `null_content`, `reasoning_only`, `json_tool_call`,
+`harmony_markup`, or `length` (the text so far was cut at the token limit).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import re
+import secrets
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+
+from knowledge.errors import ModelError
+from knowledge.models import Context, Delta, Effort, Usage
+from serving.prompt import build_messages
+
+CONNECT_SECONDS = 5.0
+LARGEST_ERROR = 64 * 1024
+"""Bytes of an error's body that are read."""
+THINKING_ROOM = {Effort.LOW: 1024, Effort.MEDIUM: 4096, Effort.HIGH: 16384}
+"""Tokens granted on top of the answer's where the server has no cap on reasoning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one answer may cost; `thinking_tokens` 0 sends no cap on reasoning."""
+
+    seconds: float
+    first_seconds: float
+    answer_tokens: int
+    thinking_tokens: int = 0
+
+
+class ChatGenerator:
+    """Implements the `Generator` door over HTTP. Closing an iterator closes its connection."""
+
+    extractive = False
+
+    def __init__(
+        self,
+        url: str,
+        model: str,
+        *,
+        api_key: str,
+        limits: Limits,
+        extra: Mapping[str, object] | None = None,
+    ) -> None:
+        """Take the server's base URL (ending in `/v1`); `extra` fields go into each request."""
+        self.name = model
+        self._limits = limits
+        self._extra = dict(extra or {})
+        self._salt = secrets.token_bytes(32)
+        self._client = httpx2.AsyncClient(
+            base_url=url.rstrip("/"),
+            headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
+            timeout=httpx2.Timeout(limits.seconds, connect=CONNECT_SECONDS),
+            trust_env=False,  # a proxy in the environment would carry passages elsewhere
+        )
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+
+    async def generate(self, context: Context) -> AsyncIterator[Delta]:
+        """Yield reasoning and text as they come, the usage last; raises `ModelError`."""
+        reply = _Reply()
+        async with aclosing(self._events(self._body(context))) as events:
+            deadline = _Deadline(self._limits)
+            while (data := await deadline.next(events, begun=reply.begun)) is not None:
+                for delta in reply.take(data):
+                    yield delta
+        reply.check()
+
+    def _body(self, context: Context) -> dict[str, object]:
+        limits, effort = self._limits, context.question.effort
+        thinking = limits.thinking_tokens or THINKING_ROOM[effort]
+        body: dict[str, object] = {
+            "model": self.name,
+            "messages": build_messages(context, mark=secrets.token_hex(4)),
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            "temperature": 0,
+            "max_tokens": thinking + limits.answer_tokens,
+            "reasoning_effort": effort.value,
+            "include_reasoning": False,
+            "cache_salt": self._cache_salt(context),
+        }
+        if limits.thinking_tokens:
+            body["thinking_token_budget"] = limits.thinking_tokens
+        return body | self._extra
+
+    def _cache_salt(self, context: Context) -> str:
+        """Return hex digits that only requests over passages with the same rights share.
+
+        A prefix cache would otherwise tell by its speed what others have asked about.
+        """
+        rights = [sorted(passage.document.access) for passage in context.passages]
+        private = json.dumps([rights, [turn.text for turn in context.question.history]])
+        return hashlib.blake2b(private.encode(), key=self._salt, digest_size=16).hexdigest()
+
+    async def _events(self, body: dict[str, object]) -> AsyncGenerator[str, None]:
+        """Yield the data of each server-sent event up to `[DONE]`."""
+        try:
+            async with self._client.stream("POST", "/chat/completions", json=body) as response:
+                await _check_status(response)
+                async for line in response.aiter_lines():
+                    if not line.startswith("data:"):
+                        continue
+                    data = line.removeprefix("data:").strip()
+                    if data == "[DONE]":
+                        return
+                    yield data
+        except httpx2.TimeoutException as error:
+            raise ModelError("The model server did not answer in time.", code="timeout") from error
+        except (httpx2.ConnectError, httpx2.UnsupportedProtocol) as error:
+            message = "The model server cannot be reached."
+            raise ModelError(message, code="unavailable") from error
+        except httpx2.HTTPError as error:
+            message = "The connection to the model server broke."
+            raise ModelError(message, code="reset") from error
+
+
+class _Deadline:
+    """Bounds each wait for the server by what is left of the limits."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._first = time.monotonic() + limits.first_seconds
+        self._last = time.monotonic() + limits.seconds
+
+    async def next(self, events: AsyncIterator[str], *, begun: bool) -> str | None:
+        """Return the next event, None after the last one."""
+        until = self._last if begun else min(self._first, self._last)
+        try:
+            async with asyncio.timeout(max(0.0, until - time.monotonic())):
+                return await anext(events, None)
+        except TimeoutError as error:
+            late = "finish its answer" if begun else "begin to answer"
+            raise ModelError(f"The model did not {late} in time.", code="timeout") from error
+
+
+class _Reply:
+    """Reads the chunks of one reply, and judges it at its end."""
+
+    def __init__(self) -> None:
+        self.begun = False
+        """Whether any visible text has come."""
+        self._chunks = 0
+        self._finish = ""
+        self._reasoned = False
+        self._tool = ""
+        self._tail = ""
+
+    def take(self, data: str) -> list[Delta]:
+        """Return what one chunk adds; raises `ModelError` for an error event or for markup."""
+        chunk = _parse(data)
+        if "error" in chunk:
+            raise ModelError(_message(chunk), code="stream_error")
+        self._chunks += 1
+        deltas = [self._read_choice(choice) for choice in _dicts(chunk.get("choices"))]
+        if usage := _usage(chunk.get("usage")):
+            self._reasoned = self._reasoned or usage.reasoning_tokens > 0
+            deltas.append(Delta(usage=usage))
+        return [delta for delta in deltas if delta != Delta()]
+
+    def check(self) -> None:
+        """Raise `ModelError` unless the reply came to a proper end with text in it."""
+        if not self._chunks:
+            raise ModelError("The model server sent an empty stream.", code="empty")
+        if not self._finish:
+            raise ModelError("The model's answer broke off.", code="reset")
+        if self.begun:
+            if self._finish == "length":
+                raise ModelError("The answer was cut at the token limit.", code="length")
+            return
+        if self._tool:
+            message = f"The model called a tool {self._tool!r} that was not offered."
+            raise ModelError(message, code="json_tool_call")
+        if self._reasoned:
+            raise ModelError("The model only thought, and wrote nothing.", code="reasoning_only")
+        code = "length" if self._finish == "length" else "null_content"
+        raise ModelError("The model wrote nothing.", code=code)
+
+    def _read_choice(self, choice: Mapping[str, Any]) -> Delta:
+        delta = choice.get("delta")
+        if not isinstance(delta, dict):
+            delta = {}
+        self._finish = _text(choice.get("finish_reason")) or self._finish
+        reasoning = _text(delta.get("reasoning")) or _text(delta.get("reasoning_content"))
+        self._reasoned = self._reasoned or bool(reasoning)
+        for call in _dicts(delta.get("tool_calls")):
+            function = call.get("function")
+            if isinstance(function, dict):
+                self._tool = self._tool or _text(function.get("name"))
+        return Delta(text=self._read_text(_text(delta.get("content"))), reasoning=reasoning)
+
+    def _read_text(self, text: str) -> str:
+        """Refuse markup that opens a channel: what follows it may be the model's thoughts."""
+        seen = self._tail + text
+        if _CHANNEL_MARKUP.search(seen):
+            raise ModelError("The model's answer held raw markup.", code="harmony_markup")
+        self._tail = seen[-LONGEST_MARKUP:]
+        self.begun = self.begun or bool(text.strip())
+        return text
+
+
+_CHANNEL_MARKUP = re.compile(r"<\|(?:start|message|channel|constrain|call)\|>")
+LONGEST_MARKUP = len("<|constrain|>")
+
+
+async def _check_status(response: httpx2.Response) -> None:
+    """Raise `ModelError` unless a stream of events follows."""
+    kind = response.headers.get("content-type", "")
+    if response.status_code == httpx2.codes.OK and kind.startswith("text/event-stream"):
+        return
+    raw = bytearray()
+    async for piece in response.aiter_bytes():
+        raw += piece
+        if len(raw) > LARGEST_ERROR:
+            break
+    message = _message(_parse(raw[:LARGEST_ERROR].decode(errors="replace"), strict=False))
+    raise ModelError(
+        f"The model server refused: {message}", code=_code(response.status_code, message)
+    )
+
+
+def _code(status: int, message: str) -> str:
+    if status in (401, 403):
+        return "unauthorized"
+    if status == 400 and "context length" in message:
+        return "context_overflow"
+    return "stream_error" if status < 400 else f"http_{status}"
+
+
+def _parse(data: str, *, strict: bool = True) -> dict[str, Any]:
+    """Read one JSON object; anything else is a `ModelError`, or `{}` when not `strict`."""
+    try:
+        value = json.loads(data)
+    except ValueError as error:
+        if strict:
+            raise ModelError("The model server sent no JSON.", code="stream_error") from error
+        return {}
+    if not isinstance(value, dict):
+        if strict:
+            raise ModelError("The model server sent no object.", code="stream_error")
+        return {}
+    return value
+
+
+def _message(body: Mapping[str, Any]) -> str:
+    """Find the text of an error: vLLM sends a string, an object, or FastAPI's `detail`."""
+    error = body.get("error", body.get("detail", ""))
+    if isinstance(error, dict):
+        error = error.get("message", "")
+    return " ".join(_text(error).split())[:300] or "it gave no reason"
+
+
+def _usage(value: object) -> Usage | None:
+    if not isinstance(value, dict):
+        return None
+    details = value.get("completion_tokens_details")
+    thought = details.get("reasoning_tokens") if isinstance(details, dict) else 0
+    return Usage(
+        prompt_tokens=_count(value.get("prompt_tokens")),
+        completion_tokens=_count(value.get("completion_tokens")),
+        reasoning_tokens=_count(thought),
+    )
+
+
+def _dicts(value: object) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) else 0

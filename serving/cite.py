@@ -1,0 +1,214 @@
+"""Resolves the marks of an answer: for each cited sentence, the quote that carries it; pure."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from knowledge.models import Block, BlockKind, Box, Citation, Context, Passage, Span
+from knowledge.sparse import terms
+from knowledge.text import normalise_for_match, sentence_spans
+from serving.markers import plain
+
+LONGEST_QUOTE = 3
+"""Sentences; a longer run is only chosen where it carries more."""
+GAIN_PER_SENTENCE = 0.15
+"""How much more of a claim each further sentence of a quote has to carry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One sentence of an answer without its marks, and the numbers it cites."""
+
+    text: str
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """A part of a revision, in characters of its text, and how far it carries a claim, 0..1."""
+
+    span: Span
+    support: float
+
+
+def resolve(text: str, context: Context) -> tuple[Citation, ...]:
+    """Return a citation for each distinct (number, quote) of `text`, in order of appearance.
+
+    Every mark in `text` must be `[n]` with n among the passages.
+    """
+    found: dict[tuple[int, Span], Citation] = {}
+    for claim in claims(text):
+        for number in claim.numbers:
+            passage = context.passages[number - 1]
+            quote = best_quote(claim.text, passage)
+            known = found.get((number, quote.span))
+            if known is None or known.support < quote.support:
+                found[number, quote.span] = _citation(number, passage, quote)
+    return tuple(found.values())
+
+
+def claims(text: str) -> list[Claim]:
+    """Split an answer into sentences; a mark belongs to the sentence it stands in or just after.
+
+    >>> claims("It is so.[1] It is not [2][3].")
+    [Claim(text='It is so.', numbers=(1,)), Claim(text='It is not.', numbers=(2, 3))]
+    """
+    bare, marks = _take_marks_out(text)
+    spans = sentence_spans(bare)
+    numbers: list[list[int]] = [[] for _ in spans]
+    for position, number in marks:
+        at = max((i for i, span in enumerate(spans) if span.start < position), default=0)
+        if spans and number not in numbers[at]:
+            numbers[at].append(number)
+    return [Claim(span.cut(bare), tuple(cited)) for span, cited in zip(spans, numbers, strict=True)]
+
+
+def uncited(text: str) -> list[Claim]:
+    r"""Return the sentences that claim something and cite nothing; lead-ins and headings may.
+
+    >>> uncited("There are two:\n- One [1].\n- Two.")
+    [Claim(text='- Two.', numbers=())]
+    """
+    return [
+        claim
+        for claim in claims(text)
+        if not claim.numbers and terms(claim.text) and not _introduces(claim.text)
+    ]
+
+
+def best_quote(claim: str, passage: Passage) -> Quote:
+    """Return the run of sentences in `passage` that carries `claim` best; support may be 0."""
+    spans = quotable(passage) or [passage.span]
+    sentences = [_cut(passage, span) for span in spans]
+    wanted = _exact_form(claim)
+    for span, sentence in zip(spans, sentences, strict=True):
+        if wanted and wanted in _exact_form(sentence):
+            return Quote(span, 1.0)
+    claimed = set(terms(claim))
+    held = [claimed.intersection(terms(sentence)) for sentence in sentences]
+    weights = _weights(claimed, held)
+    runs = (
+        (first, last)
+        for first in range(len(spans))
+        for last in range(first, min(first + LONGEST_QUOTE, len(spans)))
+    )
+
+    def worth(run: tuple[int, int]) -> float:
+        first, last = run
+        return _share(weights, held[first : last + 1]) - GAIN_PER_SENTENCE * (last - first)
+
+    first, last = max(runs, key=worth)  # the earliest of equals
+    support = _share(weights, held[first : last + 1])
+    return Quote(Span(spans[first].start, spans[last].end), round(support, 3))
+
+
+def quotable(passage: Passage) -> list[Span]:
+    """Return the sentences and table rows of a passage, in characters of the revision.
+
+    Titles and headings say what a text is about but claim nothing, and are left out.
+    """
+    if not passage.blocks:
+        return _sentences(passage, passage.span)
+    return [
+        span
+        for block in passage.blocks
+        if block.kind not in (BlockKind.TITLE, BlockKind.HEADING)
+        and block.span.overlaps(passage.span)
+        for span in _sentences(passage, _common(block.span, passage.span))
+    ]
+
+
+def _introduces(sentence: str) -> bool:
+    return sentence.startswith("#") or sentence.rstrip("*_ ").endswith((":", "："))
+
+
+_MARK = re.compile(r"\s*\[(\d+)\]")
+
+
+def _take_marks_out(text: str) -> tuple[str, list[tuple[int, int]]]:
+    """Return the text without marks, and where in it each mark stood: (position, number)."""
+    pieces: list[str] = []
+    marks: list[tuple[int, int]] = []
+    position = start = 0
+    for match in _MARK.finditer(text):
+        piece = text[start : match.start()]
+        pieces.append(piece)
+        position += len(piece)
+        marks.append((position, int(match.group(1))))
+        start = match.end()
+    return "".join([*pieces, text[start:]]), marks
+
+
+def _exact_form(text: str) -> str:
+    """Return what is left when spelling, list signs and the document's own marks do not count."""
+    return normalise_for_match(plain(text)).lstrip("-*•# ").rstrip(". ")
+
+
+def _weights(claimed: set[str], held: Sequence[set[str]]) -> dict[str, float]:
+    """Weigh a term by how few of the passage's sentences hold it: rare ones tell them apart."""
+    holding = Counter(term for terms_held in held for term in terms_held)
+    return {term: 1 / max(1, holding[term]) ** 0.5 for term in claimed}
+
+
+def _share(weights: dict[str, float], held: Iterable[set[str]]) -> float:
+    """Return the weighted share of the claim's terms that a run of sentences holds."""
+    total = sum(weights.values())
+    covered = sum(weights[term] for term in set().union(*held))
+    return covered / total if total else 0.0
+
+
+def _citation(number: int, passage: Passage, quote: Quote) -> Citation:
+    page, box = _place(quote.span, passage)
+    document = passage.document
+    return Citation(
+        number=number,
+        document_id=document.id,
+        title=document.title,
+        uri=document.uri,
+        revision_id=passage.revision_id,
+        quote=_cut(passage, quote.span),
+        span=quote.span,
+        support=quote.support,
+        page=page,
+        box=box,
+        external_id=document.external_id,
+    )
+
+
+def _place(span: Span, passage: Passage) -> tuple[int | None, Box | None]:
+    """Return the page the quote begins on, and the box around its blocks on that page."""
+    blocks = [block for block in passage.blocks if block.span.overlaps(span)]
+    if not blocks:
+        return passage.page, None
+    page = blocks[0].page
+    return page, _around(block for block in blocks if block.page == page)
+
+
+def _around(blocks: Iterable[Block]) -> Box | None:
+    boxes = [block.box for block in blocks if block.box is not None]
+    if not boxes:
+        return None
+    return Box(
+        min(box.x0 for box in boxes),
+        min(box.y0 for box in boxes),
+        max(box.x1 for box in boxes),
+        max(box.y1 for box in boxes),
+    )
+
+
+def _sentences(passage: Passage, within: Span) -> list[Span]:
+    text = _cut(passage, within)
+    return [
+        Span(within.start + span.start, within.start + span.end) for span in sentence_spans(text)
+    ]
+
+
+def _common(one: Span, other: Span) -> Span:
+    return Span(max(one.start, other.start), min(one.end, other.end))
+
+
+def _cut(passage: Passage, span: Span) -> str:
+    return passage.text[span.start - passage.span.start : span.end - passage.span.start]

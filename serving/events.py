@@ -1,0 +1,53 @@
+"""What a stream says, in order: passages, text, citations, and exactly one terminal event."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from knowledge.models import Answer, Citation, Passage
+
+
+@dataclass(frozen=True, slots=True)
+class PassagesEvent:
+    """The numbered passages an answer may cite; the first one is number 1."""
+
+    passages: tuple[Passage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaEvent:
+    """More text; every marker in it is `[n]` with a number among the passages."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CitationEvent:
+    """One resolved citation of the text so far."""
+
+    citation: Citation
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerEvent:
+    """Terminal: the whole answer, and what counts.
+
+    `answer.text` is the text of all deltas joined, unless the model failed after text was shown:
+    then it is the extractive answer, `answer.fallback_reason` says why, and a client shows it in
+    place of the deltas.
+    """
+
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorEvent:
+    """Terminal: there is no answer; `retryable` says whether asking again may help."""
+
+    code: str
+    message: str
+    retryable: bool
+
+
+Terminal = AnswerEvent | ErrorEvent
+Event = PassagesEvent | DeltaEvent | CitationEvent | Terminal

@@ -1,0 +1,237 @@
+"""The shapes of the HTTP API, checked by pydantic on the way in and published as OpenAPI.
+
+On the way out `serving/wire.py` builds the same shapes directly; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints
+
+from knowledge.models import Effort, SubmissionState, Verdict
+
+CollectionName = Annotated[
+    str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f/\\]+$")
+]
+AccessToken = Annotated[
+    str, StringConstraints(max_length=200, pattern=r"^(everyone|[ug]:[^\x00-\x20\x7f]+)$")
+]
+QuestionText = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=8000)
+]
+
+
+class _In(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Out(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+# --- what comes in ------------------------------------------------------------------------------
+
+
+class TurnIn(_In):
+    """One earlier message of the conversation."""
+
+    role: Literal["user", "assistant"]
+    text: str = Field(max_length=32_000)
+
+
+class AskIn(_In):
+    """A question."""
+
+    question: QuestionText
+    collection: CollectionName | None = None
+    history: list[TurnIn] = Field(default_factory=list, max_length=50)
+    effort: Effort | None = None
+    stream: StrictBool = False
+
+
+class SearchIn(_In):
+    """A search."""
+
+    query: QuestionText
+    collection: CollectionName | None = None
+    limit: StrictInt = Field(10, ge=1, le=100)
+
+
+class AccessIn(_In):
+    """Who may read a document from now on; an empty list is nobody."""
+
+    access: list[AccessToken] = Field(max_length=256)
+
+
+class IngestIn(_In):
+    """Files and folders of this machine to bring up to date."""
+
+    paths: list[str] = Field(min_length=1, max_length=1000)
+    collection: CollectionName = "main"
+
+
+# --- what goes out ------------------------------------------------------------------------------
+
+
+class ErrorDetail(_Out):
+    """What went wrong; `code` is stable, `message` is for people, `field` names a bad input."""
+
+    code: str
+    message: str
+    field: str | None = None
+    retryable: bool | None = None
+
+
+class ErrorOut(_Out):
+    """The body of every answer that is not a success."""
+
+    error: ErrorDetail
+
+
+class SpanOut(_Out):
+    """A half-open range of characters in the revision's text."""
+
+    start: int
+    end: int
+
+
+class BoxOut(_Out):
+    """A rectangle on a page, in points from the top left."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+
+class PassageDocument(_Out):
+    """The document a passage is from."""
+
+    id: str
+    external_id: str | None
+    title: str
+    uri: str
+
+
+class PassageOut(_Out):
+    """A found passage; `rank` counts from 1, and is the number it is cited by in an answer."""
+
+    document: PassageDocument
+    revision: str
+    page: int | None
+    heading: list[str]
+    text: str
+    span: SpanOut
+    rank: int
+
+
+class SearchOut(_Out):
+    """Passages, best first."""
+
+    passages: list[PassageOut]
+
+
+class CitationOut(_Out):
+    """A verbatim quote and where it stands."""
+
+    number: int
+    document_id: str
+    external_id: str | None
+    title: str
+    uri: str
+    revision_id: str
+    page: int | None
+    box: BoxOut | None
+    quote: str
+    span: SpanOut
+    support: float
+
+
+class UsageOut(_Out):
+    """Tokens spent by the model."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    reasoning_tokens: int
+
+
+class AnswerOut(_Out):
+    """An answer and what it rests on."""
+
+    text: str
+    verdict: Verdict
+    citations: list[CitationOut]
+    model: str
+    effort: Effort
+    extractive: bool
+    fallback_reason: str
+    dropped_markers: int
+    usage: UsageOut
+    timings_ms: dict[str, float]
+
+
+class DocumentOut(_Out):
+    """A document; `access` is shown to administrators only."""
+
+    id: str
+    external_id: str | None
+    title: str
+    uri: str
+    collection: str
+    classification: str
+    media_type: str
+    metadata: dict[str, str]
+    revision: str | None
+    size: int
+    updated_at: str | None
+    access: list[str] | None = None
+
+
+class DocumentsOut(_Out):
+    """A page of documents; `next`, when not null, is the `after` of the next page."""
+
+    documents: list[DocumentOut]
+    next: str | None
+
+
+class SubmissionOut(_Out):
+    """Where an upload stands; `done`, `failed` and `cancelled` are final."""
+
+    id: str
+    name: str
+    size: int
+    collection: str
+    access: list[str]
+    state: SubmissionState
+    reason: str
+    documents: list[str]
+    received_at: str | None
+    status_url: str
+
+
+class SubmissionsOut(_Out):
+    """The caller's latest uploads, newest first."""
+
+    submissions: list[SubmissionOut]
+
+
+class CollectionOut(_Out):
+    """A collection and how many documents in it the caller may read."""
+
+    name: str
+    documents: int
+
+
+class CollectionsOut(_Out):
+    """Collections with at least one document that the caller may read."""
+
+    collections: list[CollectionOut]
+
+
+class HealthOut(_Out):
+    """`ok` when questions can be answered; `parts` says which part is at fault otherwise."""
+
+    status: Literal["ok", "unavailable"]
+    version: str
+    parts: dict[str, str]

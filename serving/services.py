@@ -1,0 +1,52 @@
+"""What the HTTP API needs; `footnote/wiring.py` fills it with the real things."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from knowledge.models import Effort, Passage, Principal, Question
+from knowledge.ports import Intake, Library
+from serving.auth import Gate
+from serving.events import Event
+
+
+class Searching(Protocol):
+    """Finds passages; synchronous."""
+
+    def search(
+        self,
+        query: str,
+        principal: Principal,
+        *,
+        collection: str | None = None,
+        limit: int = 10,
+    ) -> list[Passage]:
+        """Return readable passages, best first."""
+
+
+class Answering(Protocol):
+    """Answers a question as a stream of events; the last one is an answer or an error."""
+
+    def stream(self, question: Question, principal: Principal) -> AsyncIterator[Event]:
+        """Yield events as they come about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything behind the routes."""
+
+    answerer: Answering
+    retriever: Searching
+    library: Library
+    intake: Intake
+    gate: Gate
+    health: Callable[[], Mapping[str, str]] = field(default=dict)
+    """Name of each part → `ok`, or in a word what is wrong; synchronous and quick."""
+    version: str = ""
+    effort: Effort = Effort.LOW
+    """Used where the question names none."""
+    max_upload_bytes: int = 200 * 2**20
+    operator: bool = False
+    """Whether commands on this machine may have its files ingested by path."""

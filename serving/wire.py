@@ -1,0 +1,169 @@
+"""Nouns and events as JSON values and server-sent events; pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from knowledge.models import (
+    Answer,
+    Citation,
+    Document,
+    IngestEvent,
+    Passage,
+    Principal,
+    Span,
+    Submission,
+)
+from serving.events import (
+    AnswerEvent,
+    CitationEvent,
+    DeltaEvent,
+    ErrorEvent,
+    Event,
+    PassagesEvent,
+)
+
+Json = dict[str, Any]
+
+
+def passages_json(passages: Sequence[Passage]) -> Json:
+    """Return the body of a search."""
+    return {"passages": [passage_json(passage) for passage in passages]}
+
+
+def passage_json(passage: Passage) -> Json:
+    """Return one passage; the store's score stays inside, since it would tell of hidden texts."""
+    document = passage.document
+    return {
+        "document": {
+            "id": document.id,
+            "external_id": document.external_id,
+            "title": document.title,
+            "uri": document.uri,
+        },
+        "revision": passage.revision_id,
+        "page": passage.page,
+        "heading": list(passage.heading),
+        "text": passage.text,
+        "span": _span(passage.span),
+        "rank": passage.rank,
+    }
+
+
+def citation_json(citation: Citation) -> Json:
+    """Return one citation."""
+    return {
+        "number": citation.number,
+        "document_id": citation.document_id,
+        "external_id": citation.external_id,
+        "title": citation.title,
+        "uri": citation.uri,
+        "revision_id": citation.revision_id,
+        "page": citation.page,
+        "box": asdict(citation.box) if citation.box else None,
+        "quote": citation.quote,
+        "span": _span(citation.span),
+        "support": round(citation.support, 4),
+    }
+
+
+def answer_json(answer: Answer) -> Json:
+    """Return a whole answer."""
+    return {
+        "text": answer.text,
+        "verdict": answer.verdict.value,
+        "citations": [citation_json(citation) for citation in answer.citations],
+        "model": answer.model,
+        "effort": answer.effort.value,
+        "extractive": answer.extractive,
+        "fallback_reason": answer.fallback_reason,
+        "dropped_markers": answer.dropped_markers,
+        "usage": asdict(answer.usage),
+        "timings_ms": {name: round(spent, 1) for name, spent in answer.timings_ms.items()},
+    }
+
+
+def document_json(document: Document, principal: Principal) -> Json:
+    """Return a document as `principal` may see it."""
+    body: Json = {
+        "id": document.id,
+        "external_id": document.external_id,
+        "title": document.title,
+        "uri": document.uri,
+        "collection": document.collection,
+        "classification": document.classification,
+        "media_type": document.media_type,
+        "metadata": dict(document.metadata),
+        "revision": document.live_revision,
+        "size": document.size,
+        "updated_at": document.updated_at.isoformat() if document.updated_at else None,
+    }
+    if principal.has_role("admin"):
+        body["access"] = sorted(document.access)
+    return body
+
+
+def submission_json(submission: Submission) -> Json:
+    """Return where an upload stands."""
+    return {
+        "id": submission.id,
+        "name": submission.name,
+        "size": submission.size,
+        "collection": submission.collection,
+        "access": sorted(submission.access),
+        "state": submission.state.value,
+        "reason": submission.reason,
+        "documents": list(submission.document_ids),
+        "received_at": submission.received_at.isoformat() if submission.received_at else None,
+        "status_url": f"/v1/submissions/{submission.id}",
+    }
+
+
+def ingest_json(event: IngestEvent) -> Json:
+    """Return one line of an ingest run."""
+    return asdict(event) | {"outcome": event.outcome.value}
+
+
+def error_json(code: str, message: str, field: str | None = None) -> Json:
+    """Return the one shape of all errors."""
+    detail = {"code": code, "message": message}
+    return {"error": detail | ({"field": field} if field else {})}
+
+
+def event_json(event: Event) -> tuple[str, Json]:
+    """Return the name and the data of an event of the answer's stream."""
+    match event:
+        case PassagesEvent():
+            numbered = enumerate(event.passages, start=1)
+            return "passages", {"passages": [passage_json(p) | {"rank": n} for n, p in numbered]}
+        case DeltaEvent():
+            return "delta", {"text": event.text}
+        case CitationEvent():
+            return "citation", citation_json(event.citation)
+        case AnswerEvent():
+            return "answer", answer_json(event.answer)
+        case ErrorEvent():
+            body = error_json(event.code, event.message)
+            body["error"]["retryable"] = event.retryable
+            return "error", body
+
+
+def sse(name: str, data: Mapping[str, Any]) -> bytes:
+    r"""Return one server-sent event.
+
+    >>> sse("delta", {"text": "a\nb"})
+    b'event: delta\ndata: {"text":"a\\nb"}\n\n'
+    """
+    return f"event: {name}\ndata: {compact(data)}\n\n".encode()
+
+
+def compact(data: Mapping[str, Any]) -> str:
+    """Return JSON on one line."""
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+
+
+def _span(span: Span) -> Json:
+    return {"start": span.start, "end": span.end}
