@@ -1,0 +1,322 @@
+"""The command `footnote`: one small function per command; what they do is in the other files.
+
+Heavy libraries are imported by the commands that use them, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from knowledge.errors import ConfigurationError, FootnoteError
+from knowledge.models import DEFAULT_COLLECTION, Effort
+from knowledge.settings import Settings, go_offline, load_settings
+
+app = typer.Typer(
+    name="footnote",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Cited answers from your own documents, on your own machine.\n\n"
+    '\b\nStart with:\n  footnote ingest ~/Documents\n  footnote ask "How do I …?"\n'
+    "  footnote serve --ui\n\n"
+    "Settings come from FOOTNOTE_… variables and from .env; `footnote doctor` says what is wrong.",
+)
+keys_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+access_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+Collection = Annotated[
+    str | None, typer.Option("--collection", "-c", help="Only look into this collection.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+def _examples(*lines: str) -> str:
+    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
+
+
+# --- documents in, answers out ------------------------------------------------------------------
+
+
+@app.command(
+    epilog=_examples(
+        "footnote ingest ~/Documents/handbook",
+        "footnote ingest report.pdf notes.md --collection finance",
+        "footnote ingest corpus.jsonl.gz --json > events.jsonl",
+    )
+)
+def ingest(
+    paths: Annotated[list[Path], typer.Argument(help="Files and folders.", exists=True)],
+    collection: Annotated[
+        str, typer.Option("--collection", "-c", help="Where they belong.")
+    ] = DEFAULT_COLLECTION,
+    as_json: AsJson = False,
+) -> None:
+    """Bring files and folders up to date: new ones come in, changed ones are replaced.
+
+    Unchanged files are skipped; what has vanished from a folder is removed. Each line is printed
+    once its document is safe on the disk. Exit code: 0 when everything is searchable, 1 when a file
+    was rejected (each is listed with the reason; the rest is searchable), 2 when nothing could be
+    done.
+    """
+    from footnote.ingesting import ingest as run
+
+    raise typer.Exit(run(_settings(), paths, collection=collection, as_json=as_json))
+
+
+@app.command(
+    epilog=_examples(
+        'footnote ask "How many days of leave do new employees have?"',
+        'footnote ask "What changed in the travel policy?" --collection hr --json',
+        'footnote ask "Compare the two offers" --effort high',
+    )
+)
+def ask(
+    question: Annotated[str, typer.Argument(help="The question, in quotes.")],
+    collection: Collection = None,
+    effort: Annotated[
+        Effort | None, typer.Option(help="How long the model may think, where there is one.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Answer a question from the documents, with a verbatim quote under every claim."""
+    from footnote import show
+    from footnote.desk import open_desk
+
+    with open_desk(_settings(), command="ask", say=_say) as desk:
+        body = desk.ask(question, effort=effort.value if effort else None, collection=collection)
+    print(_json(body) if as_json else show.answer(body))
+
+
+@app.command(
+    epilog=_examples(
+        'footnote search "annual leave"',
+        'footnote search "error E42" --limit 3 --json',
+    )
+)
+def search(
+    query: Annotated[str, typer.Argument(help="Words or a sentence, in quotes.")],
+    collection: Collection = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=100)] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Show the passages that fit best, without writing an answer."""
+    from footnote import show
+    from footnote.desk import open_desk
+
+    with open_desk(_settings(), command="search", say=_say) as desk:
+        body = desk.search(query, collection=collection, limit=limit)
+    print(_json(body) if as_json else show.passages(body))
+
+
+@app.command(
+    epilog=_examples("footnote remove 0b1f6e0a-… ", "footnote search leave --json  # shows ids")
+)
+def remove(document_id: Annotated[str, typer.Argument(help="The document's id.")]) -> None:
+    """Make a document invisible at once, and clean it away."""
+    from footnote.desk import open_desk
+
+    with open_desk(_settings(), command="remove", say=_say) as desk:
+        desk.remove(document_id)
+    print("Removed. It comes back if its folder is ingested again while the file is there.")
+
+
+@access_app.command(
+    "set",
+    epilog=_examples(
+        "footnote access set 0b1f6e0a-… g:hr u:alice",
+        "footnote access set 0b1f6e0a-… everyone",
+    ),
+)
+def access_set(
+    document_id: Annotated[str, typer.Argument(help="The document's id.")],
+    tokens: Annotated[list[str], typer.Argument(help="everyone, u:<user> or g:<group>.")],
+) -> None:
+    """Set who may read a document; whoever is not named may not, from now on."""
+    from footnote.desk import open_desk
+
+    for token in tokens:
+        if not re.fullmatch(r"everyone|[ug]:\S+", token):
+            raise ConfigurationError(f"not an access token: {token} (everyone, u:…, g:…)")
+    with open_desk(_settings(), command="access", say=_say) as desk:
+        desk.set_access(document_id, tokens)
+
+
+# --- services -----------------------------------------------------------------------------------
+
+
+@app.command(
+    epilog=_examples(
+        "footnote serve",
+        "footnote serve --ui",
+        "FOOTNOTE_PORT=9000 footnote serve",
+        "FOOTNOTE_HOST=0.0.0.0 FOOTNOTE_API_KEYS_FILE=keys.json footnote serve",
+    )
+)
+def serve(
+    ui: Annotated[bool, typer.Option("--ui", help="Start the page beside it.")] = False,
+) -> None:
+    """Answer over HTTP, and index what is uploaded.
+
+    Listens on FOOTNOTE_HOST and FOOTNOTE_PORT. Beyond this machine it wants a file of API keys
+    (footnote keys add). While it runs, the other commands go through it.
+    """
+    from footnote.serve import serve as run
+
+    run(_settings(), ui=ui, say=_say)
+
+
+@app.command(epilog=_examples("footnote ui", "FOOTNOTE_UI_PORT=8600 footnote ui"))
+def ui() -> None:
+    """Start the page; the API (footnote serve) must be running, here or at FOOTNOTE_API_URL."""
+    from footnote.page import run_page
+
+    raise typer.Exit(run_page(_settings()))
+
+
+@app.command(epilog=_examples("footnote worker", "footnote worker --once"))
+def worker(
+    once: Annotated[bool, typer.Option("--once", help="Stop when nothing is left to do.")] = False,
+) -> None:
+    """Index uploads, beside an API that runs elsewhere; start as many as you like.
+
+    Needs PostgreSQL and Qdrant (FOOTNOTE_DATABASE_URL, FOOTNOTE_QDRANT_URL): embedded stores have
+    one owner, and `footnote serve` does this work itself.
+    """
+    from footnote.serve import work
+
+    work(_settings(), once=once)
+
+
+@app.command(epilog=_examples("FOOTNOTE_PARSER_SOCKET=/run/parser.sock footnote parser"))
+def parser() -> None:
+    """Parse files for workers that reach it by the Unix socket FOOTNOTE_PARSER_SOCKET."""
+    from footnote.serve import parse
+
+    parse(_settings())
+
+
+# --- looking after it ---------------------------------------------------------------------------
+
+
+@app.command(epilog=_examples("footnote status", "footnote status --json"))
+def status(as_json: AsJson = False) -> None:
+    """Show what is indexed, what is waiting, and who has the data folder."""
+    from footnote.status import status as run
+
+    run(_settings(), as_json=as_json, say=_say)
+
+
+@app.command(epilog=_examples("footnote doctor"))
+def doctor() -> None:
+    """Check models, stores, model server, disk, ports and versions; say what to do."""
+    from footnote.doctor import examine
+
+    raise typer.Exit(examine(_settings()))
+
+
+@app.command(epilog=_examples("footnote demo", "footnote demo --docs ~/Documents/handbook"))
+def demo(
+    docs: Annotated[
+        Path | None,
+        typer.Option(help="A folder of your own.", exists=True, file_okay=False),
+    ] = None,
+) -> None:
+    """Ingest the examples (or your own folder) and ask three questions."""
+    from footnote.demo import demo as run
+
+    raise typer.Exit(run(_settings(), docs, say=_say))
+
+
+@keys_app.command(
+    "add",
+    epilog=_examples(
+        "footnote keys add --user alice --group hr --role editor",
+        "FOOTNOTE_API_KEYS_FILE=/etc/footnote/keys.json footnote keys add --user intranet",
+    ),
+)
+def keys_add(
+    user: Annotated[str, typer.Option(help="Whose key it is.")],
+    group: Annotated[list[str] | None, typer.Option(help="A group; may be repeated.")] = None,
+    role: Annotated[
+        list[str] | None, typer.Option(help="admin, editor or auditor; may be repeated.")
+    ] = None,
+) -> None:
+    """Make an API key and print it, once; only its hash is kept."""
+    from footnote.keys import add
+
+    add(_settings(), user, groups=group or [], roles=role or [], say=_say)
+
+
+@keys_app.command("list", epilog=_examples("footnote keys list"))
+def keys_list() -> None:
+    """List whose keys there are."""
+    from footnote.keys import show_all
+
+    show_all(_settings())
+
+
+@keys_app.command("remove", epilog=_examples("footnote keys remove 1f3a9c07"))
+def keys_remove(
+    identity: Annotated[str, typer.Argument(help="The id in the list, fn_<id>_…")],
+) -> None:
+    """Take a key away, effective at once."""
+    from footnote.keys import remove as run
+
+    run(_settings(), identity)
+
+
+app.add_typer(
+    keys_app,
+    name="keys",
+    help="Make, list and remove API keys.",
+    epilog=_examples("footnote keys add --user alice --group hr"),
+)
+app.add_typer(
+    access_app,
+    name="access",
+    help="Say who may read a document.",
+    epilog=_examples("footnote access set 0b1f6e0a-… g:hr"),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; a known failure is one line on standard error and exit code 2."""
+    go_offline()
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        app(list(arguments) if arguments is not None else None)
+    except FootnoteError as error:
+        _say(str(error))
+        sys.exit(2)
+
+
+def _terminated(number: int, _: object) -> None:
+    """End like any other exit, so that what is open gets closed."""
+    sys.exit(128 + number)
+
+
+def _settings() -> Settings:
+    return load_settings()
+
+
+def _say(message: str) -> None:
+    print(f"footnote: {message}", file=sys.stderr, flush=True)
+
+
+def _json(body: Any) -> str:  # noqa: ANN401
+    return json.dumps(body, ensure_ascii=False, indent=2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""The service of this data folder over HTTP; the only file of `footnote` that knows httpx2."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from footnote.owner import Service
+from knowledge.errors import FootnoteError, OwnedElsewhere
+
+Json = dict[str, Any]
+
+_QUICK = httpx2.Timeout(5)
+_PATIENT = httpx2.Timeout(600, connect=5)
+_ENDLESS = httpx2.Timeout(None, connect=5)
+
+
+class ServiceDesk:
+    """The desk of another process, which owns the data folder."""
+
+    def __init__(self, service: Service) -> None:
+        self.url = service.url
+        self._http = httpx2.Client(
+            base_url=service.url,
+            headers={"Authorization": f"Bearer {service.token}"},
+            timeout=_PATIENT,
+            trust_env=False,
+        )
+
+    def ask(self, question: str, *, effort: str | None, collection: str | None) -> Json:
+        """Return an answer."""
+        body = {"question": question, "effort": effort, "collection": collection}
+        return self._call("POST", "/v1/ask", json=body)
+
+    def search(self, query: str, *, collection: str | None, limit: int) -> Json:
+        """Return passages."""
+        body = {"query": query, "collection": collection, "limit": limit}
+        return self._call("POST", "/v1/search", json=body)
+
+    def ingest(self, paths: Sequence[Path], *, collection: str) -> Iterator[Json]:
+        """Yield one event per document, each after the service has made its effect durable."""
+        body = {"paths": [str(path.absolute()) for path in paths], "collection": collection}
+        try:
+            with self._http.stream("POST", "/v1/ingest", json=body, timeout=_ENDLESS) as reply:
+                if reply.status_code != 200:
+                    reply.read()
+                    raise _refused(reply)
+                yield from _events(reply)
+        except httpx2.TransportError as error:
+            raise self._gone(error) from error
+
+    def documents(self, *, collection: str | None, after: str | None, limit: int) -> Json:
+        """Return one page of documents."""
+        given = {"collection": collection, "after": after, "limit": limit}
+        return self._call(
+            "GET", "/v1/documents", params={k: v for k, v in given.items() if v is not None}
+        )
+
+    def collections(self) -> Json:
+        """Return collections and their sizes."""
+        return self._call("GET", "/v1/collections")
+
+    def submissions(self) -> Json:
+        """Return the latest uploads."""
+        return self._call("GET", "/v1/submissions")
+
+    def remove(self, document_id: str) -> None:
+        """Remove a document."""
+        self._call("DELETE", f"/v1/documents/{document_id}")
+
+    def set_access(self, document_id: str, access: Sequence[str]) -> None:
+        """Set who may read a document."""
+        self._call("PUT", f"/v1/documents/{document_id}/access", json={"access": list(access)})
+
+    def _call(self, method: str, path: str, **content: Any) -> Json:  # noqa: ANN401
+        try:
+            reply = self._http.request(method, path, **content)
+        except httpx2.TransportError as error:
+            raise self._gone(error) from error
+        if reply.status_code >= 400:
+            raise _refused(reply)
+        return reply.json() if reply.content else {}
+
+    def _gone(self, error: Exception) -> OwnedElsewhere:
+        return OwnedElsewhere(
+            f"the service at {self.url} stopped answering ({type(error).__name__}); "
+            "what it has reported is kept: run the command again"
+        )
+
+
+def answers(service: Service) -> bool:
+    """Say whether the service speaks HTTP at all."""
+    try:
+        httpx2.get(f"{service.url}/v1/health", timeout=_QUICK, trust_env=False)
+    except httpx2.TransportError:
+        return False
+    return True
+
+
+def probe(url: str, *, key: str = "") -> tuple[int, Json]:
+    """Get `url`; return the status and the JSON body, (0, {}) when nothing answers."""
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    try:
+        reply = httpx2.get(url, headers=headers, timeout=_QUICK)
+        body = reply.json()
+    except httpx2.TransportError:
+        return 0, {}
+    except ValueError:
+        return reply.status_code, {}
+    return reply.status_code, body if isinstance(body, dict) else {}
+
+
+def _events(reply: httpx2.Response) -> Iterator[Json]:
+    for line in reply.iter_lines():
+        event: Json = json.loads(line)
+        if "finished" in event:
+            return
+        if "error" in event:
+            raise FootnoteError(event["error"]["message"])
+        yield event
+    raise OwnedElsewhere("the service stopped before it was done; run the command again")
+
+
+def _refused(reply: httpx2.Response) -> FootnoteError:
+    try:
+        return FootnoteError(reply.json()["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return FootnoteError(f"the service answered with status {reply.status_code}")

@@ -1,0 +1,144 @@
+"""What the commands ask for, in the API's own JSON: from the stores of this process, or over HTTP.
+
+A command does not know which of the two it talks to; `footnote/client.py` is the other one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from footnote.owner import Service, own_or_find
+from knowledge.errors import FootnoteError
+from knowledge.models import Effort, Question
+from knowledge.settings import Settings
+
+if TYPE_CHECKING:
+    from footnote.wiring import House
+
+Json = dict[str, Any]
+
+
+class Desk(Protocol):
+    """Serves the commands; every value has the shape that the HTTP API gives it."""
+
+    def ask(self, question: str, *, effort: str | None, collection: str | None) -> Json:
+        """Return an answer."""
+
+    def search(self, query: str, *, collection: str | None, limit: int) -> Json:
+        """Return passages."""
+
+    def ingest(self, paths: Sequence[Path], *, collection: str) -> Iterator[Json]:
+        """Yield one event per document, each after its effect is durable."""
+
+    def documents(self, *, collection: str | None, after: str | None, limit: int) -> Json:
+        """Return one page of documents."""
+
+    def collections(self) -> Json:
+        """Return collections and their sizes."""
+
+    def submissions(self) -> Json:
+        """Return the latest uploads."""
+
+    def remove(self, document_id: str) -> None:
+        """Remove a document."""
+
+    def set_access(self, document_id: str, access: Sequence[str]) -> None:
+        """Set who may read a document."""
+
+
+class LocalDesk:
+    """A desk on the stores that this process has open."""
+
+    def __init__(self, house: House) -> None:
+        from serving import wire
+        from serving.auth import LOCAL
+
+        self._house = house
+        self._wire = wire
+        self._who = LOCAL
+
+    def ask(self, question: str, *, effort: str | None, collection: str | None) -> Json:
+        """Return an answer."""
+        asked = Question(question, collection, effort=Effort(effort or self._house.settings.effort))
+        return self._wire.answer_json(asyncio.run(self._answer(asked)))
+
+    async def _answer(self, question: Question) -> Any:  # noqa: ANN401
+        from serving.events import AnswerEvent, ErrorEvent
+
+        last = None
+        async for event in self._house.answerer.stream(question, self._who):
+            last = event
+        if isinstance(last, AnswerEvent):
+            return last.answer
+        raise FootnoteError(last.message if isinstance(last, ErrorEvent) else "no answer came")
+
+    def search(self, query: str, *, collection: str | None, limit: int) -> Json:
+        """Return passages."""
+        found = self._house.retriever.search(query, self._who, collection=collection, limit=limit)
+        return self._wire.passages_json(found)
+
+    def ingest(self, paths: Sequence[Path], *, collection: str) -> Iterator[Json]:
+        """Yield one event per document."""
+        for event in self._house.intake.sync(paths, collection=collection):
+            yield self._wire.ingest_json(event)
+
+    def documents(self, *, collection: str | None, after: str | None, limit: int) -> Json:
+        """Return one page of documents."""
+        found = self._house.catalog.documents(
+            self._who, collection=collection, after=after, limit=limit
+        )
+        more = found[-1].id if len(found) == limit else None
+        listed = [self._wire.document_json(each, self._who) for each in found]
+        return {"documents": listed, "next": more}
+
+    def collections(self) -> Json:
+        """Return collections and their sizes."""
+        found = self._house.catalog.collections(self._who)
+        return {
+            "collections": [{"name": name, "documents": n} for name, n in sorted(found.items())]
+        }
+
+    def submissions(self) -> Json:
+        """Return the latest uploads."""
+        found = self._house.catalog.submissions(self._who)
+        return {"submissions": [self._wire.submission_json(each) for each in found]}
+
+    def remove(self, document_id: str) -> None:
+        """Remove a document."""
+        self._house.intake.remove(document_id)
+
+    def set_access(self, document_id: str, access: Sequence[str]) -> None:
+        """Set who may read a document."""
+        self._house.intake.set_access(document_id, frozenset(access))
+
+
+@contextmanager
+def open_desk(settings: Settings, *, command: str, say: Callable[[str], None]) -> Iterator[Desk]:
+    """Yield the desk for one command: over HTTP if a service owns the data folder, else our own.
+
+    Waits while a command that does not serve owns it, and says so.
+    """
+    from footnote.wiring import House
+
+    if not settings.embedded:
+        with House(settings) as house:
+            yield LocalDesk(house)
+        return
+    held = own_or_find(settings.data_dir, command=command, answers=_answers, say=say)
+    if isinstance(held, Service):
+        from footnote.client import ServiceDesk
+
+        yield ServiceDesk(held)
+        return
+    with held, House(settings) as house:
+        yield LocalDesk(house)
+
+
+def _answers(service: Service) -> bool:
+    from footnote.client import answers
+
+    return answers(service)

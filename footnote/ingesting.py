@@ -1,0 +1,68 @@
+"""`footnote ingest`: bring files up to date, with a bar on a terminal and plain lines elsewhere."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from footnote import show
+from footnote.desk import Desk, open_desk
+from knowledge.settings import Settings
+
+Json = dict[str, Any]
+
+
+def ingest(settings: Settings, paths: Sequence[Path], *, collection: str, as_json: bool) -> int:
+    """Ingest, print what became of each document, and return the exit code."""
+    with open_desk(settings, command="ingest", say=_say) as desk:
+        if as_json:
+            events = _printed(_events(desk, paths, collection), _json_line)
+        else:
+            events = report(_events(desk, paths, collection))
+            print(show.summary(events))
+    return 1 if any(event["outcome"] == "rejected" for event in events) else 0
+
+
+def report(events: Iterable[Json]) -> list[Json]:
+    """Show events while they come, and return them."""
+    return _with_bar(events) if sys.stdout.isatty() else _printed(events, show.event)
+
+
+def _events(desk: Desk, paths: Sequence[Path], collection: str) -> Iterator[Json]:
+    return desk.ingest([path.absolute() for path in paths], collection=collection)
+
+
+def _printed(events: Iterable[Json], line: Callable[[Json], str]) -> list[Json]:
+    """Print a line per event at once: whoever reads it may rely on the document being safe."""
+    shown = []
+    for event in events:
+        print(line(event), flush=True)
+        shown.append(event)
+    return shown
+
+
+def _with_bar(events: Iterable[Json]) -> list[Json]:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}", markup=False))
+    shown = []
+    with Progress(*columns, transient=True) as bar:
+        task = bar.add_task("reading …", total=None)
+        for event in events:
+            total = event["total"] or None
+            bar.update(
+                task, completed=event["done"], total=total, description=show.clean(event["uri"])
+            )
+            shown.append(event)
+    return shown
+
+
+def _json_line(event: Json) -> str:
+    return json.dumps(event, ensure_ascii=False)
+
+
+def _say(message: str) -> None:
+    print(f"footnote: {message}", file=sys.stderr, flush=True)

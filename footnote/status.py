@@ -1,0 +1,41 @@
+"""`footnote status`: what is indexed, what is waiting, who has the data folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from footnote import show
+from footnote.client import ServiceDesk
+from footnote.desk import open_desk
+from knowledge.settings import Settings
+
+FINAL = {"done", "failed", "cancelled"}
+
+
+def status(settings: Settings, *, as_json: bool, say: Callable[[str], None]) -> None:
+    """Print it."""
+    with open_desk(settings, command="status", say=say) as desk:
+        body = {
+            "data_dir": str(settings.data_dir),
+            "service": desk.url if isinstance(desk, ServiceDesk) else None,
+            "collections": desk.collections()["collections"],
+            "submissions": desk.submissions()["submissions"],
+        }
+    print(json.dumps(body, ensure_ascii=False, indent=2) if as_json else _text(body))
+
+
+def _text(body: dict[str, Any]) -> str:
+    rows = [["data folder", body["data_dir"]]]
+    rows.append(["service", body["service"] or "not running (footnote serve)"])
+    for collection in body["collections"]:
+        rows.append([f"collection {collection['name']}", f"{collection['documents']:,} documents"])
+    if not body["collections"]:
+        rows.append(["documents", "none yet (footnote ingest PATH)"])
+    for upload in body["submissions"]:
+        if upload["state"] not in FINAL:
+            rows.append([f"waiting: {upload['name']}", upload["state"]])
+        elif upload["state"] == "failed":
+            rows.append([f"failed: {upload['name']}", upload["reason"]])
+    return show.table(rows)

@@ -1,0 +1,317 @@
+"""The composition root: the one place where real doors are opened, each when first used.
+
+Everything heavy is imported where it is built, so that a command pays for what it uses.
+"""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from functools import cached_property
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Self
+
+from knowledge.errors import FootnoteError
+from knowledge.models import Effort
+from knowledge.settings import Settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from ingest.intake import CatalogIntake
+    from ingest.originals import Originals
+    from ingest.parse import JailedParser
+    from ingest.pipeline import Pipeline
+    from ingest.worker import Worker
+    from knowledge.blobs import FolderBlobs
+    from knowledge.catalog.store import SqlCatalog
+    from knowledge.ports import Embedder, Generator, Index
+    from knowledge.sparse import Bm25Encoder
+    from retrieval.retriever import Retriever
+    from serving.answer import Answerer
+    from serving.auth import Gate
+
+VERSION = version("footnote")
+
+
+class House:
+    """All parts of one installation, opened on first use and closed together."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.owner_token = secrets.token_urlsafe(32)
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    # --- knowledge ------------------------------------------------------------------------------
+
+    @cached_property
+    def catalog(self) -> SqlCatalog:
+        """The source of truth."""
+        from knowledge.catalog.store import SqlCatalog
+
+        self.settings.data_dir.mkdir(parents=True, exist_ok=True)
+        catalog = SqlCatalog.open(self.settings.sqlalchemy_url())
+        self._open.callback(catalog.close)
+        return catalog
+
+    @cached_property
+    def blobs(self) -> FolderBlobs:
+        """The original files."""
+        from knowledge.blobs import FolderBlobs
+
+        return FolderBlobs(self.settings.data_dir / "blobs")
+
+    @cached_property
+    def originals(self) -> Originals:
+        """The original files, and what still rests on them."""
+        from ingest.originals import Originals
+
+        return Originals(self.blobs, self.catalog)
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """The dense vectors; loading takes seconds."""
+        from knowledge.embedding import SentenceTransformerEmbedder
+
+        return SentenceTransformerEmbedder(self.settings.embedding_model)
+
+    @cached_property
+    def sparse(self) -> Bm25Encoder:
+        """The term weights."""
+        from knowledge.sparse import Bm25Encoder
+
+        return Bm25Encoder()
+
+    @cached_property
+    def index(self) -> Index:
+        """The vector store: a Qdrant server, or Qdrant Edge in this process."""
+        index = self._qdrant() if self.settings.qdrant_url else self._edge()
+        self._open.callback(index.close)
+        return index
+
+    def _qdrant(self) -> Index:
+        from knowledge.index.qdrant import QdrantIndex
+
+        return QdrantIndex.connect(
+            self.settings.qdrant_url,
+            self.settings.qdrant_api_key.get_secret_value(),
+            collection=self.settings.qdrant_collection,
+            dimension=self.embedder.dimension,
+        )
+
+    def _edge(self) -> Index:
+        from knowledge.index.edge import EdgeIndex
+
+        return EdgeIndex(self.settings.data_dir / "index", dimension=self.embedder.dimension)
+
+    # --- ingest ---------------------------------------------------------------------------------
+
+    @cached_property
+    def parser(self) -> JailedParser:
+        """The parser, in a process of its own, or a service behind a socket."""
+        from ingest.parse import JailedParser
+        from ingest.parsing.jail import Limits
+
+        limits = Limits(
+            memory_mb=self.settings.parse_memory_mb,
+            seconds=self.settings.parse_seconds,
+            max_file_mb=self.settings.max_file_mb,
+        )
+        parser = JailedParser(self.settings.parser_socket, limits=limits)
+        self._open.callback(parser.close)
+        return parser
+
+    @cached_property
+    def pipeline(self) -> Pipeline:
+        """The story of ingestion."""
+        from ingest.pipeline import Pipeline, Sizes
+
+        settings = self.settings
+        return Pipeline(
+            parser=self.parser,
+            embedder=self.embedder,
+            sparse=self.sparse,
+            index=self.index,
+            ledger=self.catalog,
+            sizes=Sizes(
+                chunk_tokens=settings.chunk_tokens, max_documents=settings.max_documents_per_file
+            ),
+        )
+
+    @cached_property
+    def intake(self) -> CatalogIntake:
+        """The door to ingestion."""
+        from ingest.intake import CatalogIntake
+        from ingest.sync import FolderSync
+
+        folders = FolderSync(
+            pipeline=self.pipeline,
+            ledger=self.catalog,
+            index=self.index,
+            max_bytes=self._max_bytes,
+        )
+        return CatalogIntake(
+            outbox=self.catalog,
+            ledger=self.catalog,
+            index=self.index,
+            originals=self.originals,
+            folders=folders,
+            max_bytes=self._max_bytes,
+            wake=self.worker.wake,
+        )
+
+    @cached_property
+    def worker(self) -> Worker:
+        """The loop over uploads; it runs where `start_worker` or `work` is called."""
+        from ingest.worker import Worker
+
+        return Worker(
+            outbox=self.catalog,
+            ledger=self.catalog,
+            index=self.index,
+            originals=self.originals,
+            pipeline=self.pipeline,
+        )
+
+    def start_worker(self) -> None:
+        """Index uploads in a thread until the house closes; only where this process owns them."""
+        if not self.settings.embedded:
+            return
+        stop = threading.Event()
+        thread = threading.Thread(target=self.worker.run, args=(stop,), name="footnote-worker")
+        thread.start()
+
+        def end() -> None:
+            stop.set()
+            self.worker.wake()
+            thread.join()
+
+        self._open.callback(end)
+
+    def work(self, *, once: bool) -> None:
+        """Index uploads in this thread, until interrupted or, `once`, until there are none."""
+        if once:
+            while self.worker.work_one():
+                pass
+        else:
+            self.worker.run(threading.Event())
+
+    # --- retrieval and serving ------------------------------------------------------------------
+
+    @cached_property
+    def retriever(self) -> Retriever:
+        """The story of retrieval."""
+        from retrieval.retriever import Retriever
+
+        return Retriever(
+            embedder=self.embedder,
+            sparse=self.sparse,
+            index=self.index,
+            library=self.catalog,
+            context_tokens=self.settings.context_tokens,
+            context_passages=self.settings.context_passages,
+        )
+
+    @cached_property
+    def answerer(self) -> Answerer:
+        """The story of an answer: a model writes it, or quotes do."""
+        from serving.answer import Answerer
+
+        quotes = self._extractive()
+        if not self.settings.model_url:
+            return Answerer(retriever=self.retriever, generator=quotes)
+        return Answerer(retriever=self.retriever, generator=self._chat(), fallback=quotes)
+
+    def _extractive(self) -> Generator:
+        from serving.extractive import ExtractiveGenerator
+
+        return ExtractiveGenerator(self.settings.support_threshold, self.embedder)
+
+    def _chat(self) -> Generator:
+        from serving.chat import ChatGenerator, Limits
+
+        settings = self.settings
+        return ChatGenerator(
+            settings.model_url,
+            settings.model_name,
+            api_key=settings.model_api_key.get_secret_value(),
+            limits=Limits(
+                seconds=settings.model_timeout,
+                first_seconds=settings.first_token_timeout,
+                answer_tokens=settings.answer_tokens,
+                thinking_tokens=settings.thinking_tokens,
+            ),
+        )
+
+    @cached_property
+    def gate(self) -> Gate:
+        """Who may ask; raises `ConfigurationError` where keys are needed and missing."""
+        from serving.auth import gate
+        from serving.keys import KeyRing
+
+        path = self.settings.api_keys_file
+        return gate(
+            host=self.settings.host,
+            embedded=self.settings.embedded,
+            keys=KeyRing(path) if path else None,
+            hosts=self.settings.allowed_hosts.split(","),
+            owner_token=self.owner_token if self.settings.embedded else "",
+        )
+
+    @cached_property
+    def app(self) -> FastAPI:
+        """The HTTP API over all of it; everything is open once this returns."""
+        from serving.api import create_app
+        from serving.services import Services
+
+        _spool_beside(self.settings)
+        return create_app(
+            Services(
+                answerer=self.answerer,
+                retriever=self.retriever,
+                library=self.catalog,
+                intake=self.intake,
+                gate=self.gate,
+                health=self.health,
+                version=VERSION,
+                effort=Effort(self.settings.effort),
+                max_upload_bytes=self._max_bytes,
+                operator=self.settings.embedded,
+            )
+        )
+
+    def health(self) -> Mapping[str, str]:
+        """Say of each part whether it answers."""
+        return {
+            "catalog": _answers(self.catalog.ping),
+            "index": _answers(lambda: self.index.count("none")),
+            "answers": self.settings.model_name if self.settings.model_url else "extractive",
+        }
+
+    @property
+    def _max_bytes(self) -> int:
+        return self.settings.max_file_mb * 2**20
+
+
+def _answers(ask: Callable[[], object]) -> str:
+    try:
+        ask()
+    except FootnoteError:
+        return "unavailable"
+    return "ok"
+
+
+def _spool_beside(settings: Settings) -> None:
+    """Have uploads spooled on the disk that will keep them, not in a small /tmp."""
+    folder = settings.data_dir / "spool"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    tempfile.tempdir = str(folder)
