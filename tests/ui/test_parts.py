@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from knowledge.models import Span, SubmissionState, Verdict
+from tests.ui import scripted
+from tests.ui.judge import FORMS, foreign_nodes, shown_text
+from ui import parts
+from ui.client import DocumentName, FoundPassage, Health, Listed, Upload
+
+FOUND = scripted.passage(scripted.document())
+CITED = scripted.citation(FOUND)
+PASSAGE = FoundPassage(
+    document=DocumentName(FOUND.document.id, FOUND.document.title, FOUND.document.uri),
+    revision=FOUND.revision_id,
+    text=FOUND.text,
+    span=FOUND.span,
+    rank=1,
+    heading=("Handbook", "Backup"),
+    page=2,
+)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_no_piece_of_the_page_lets_text_from_outside_do_more_than_stand_there(form: str) -> None:
+    citation = replace(CITED, title=form, uri=f"/x/{form}", quote=form)
+    passage = replace(PASSAGE, text=form * 3, heading=(form,), span=Span(0, 3 * len(form)))
+    inside = replace(citation, revision_id=passage.revision, span=Span(0, len(form)))
+    pieces = [
+        parts.question_html(form),
+        parts.writing_html(f"{form} [1]", [replace(passage, document=DocumentName("", form, ""))]),
+        parts.answered_html(
+            scripted.answer(f"{form} [1]", [citation], model=form, extractive=False)
+        ),
+        parts.fallback_html(form),
+        parts.notice_html("No", form, error=True),
+        parts.citation_html([inside], passage),
+        parts.documents_html([Listed("id", form, form, form)]),
+        parts.uploads_html([Upload("id", form, SubmissionState.FAILED, form)]),
+        parts.section_html(form),
+        parts.health_html(Health("ok", form, {form: form})),
+    ]
+
+    assert [foreign_nodes(piece) for piece in pieces] == [[] for _ in pieces]
+
+
+def test_a_footnote_names_the_file_the_heading_and_the_page() -> None:
+    html = parts.citation_html([CITED], PASSAGE)
+
+    assert "handbook.pdf · Backup · page 2" in shown_text(html)
+    assert f"<blockquote>{scripted.QUOTE}</blockquote>" in html
+
+
+def test_a_footnote_marks_its_quote_in_the_passage_around() -> None:
+    html = parts.citation_html([CITED], PASSAGE)
+
+    assert f"<div>Backups are simple. <mark>{scripted.QUOTE}</mark> Keep the key" in html
+
+
+def test_a_footnote_without_a_passage_of_the_same_revision_shows_the_quote_alone() -> None:
+    for passage in (None, replace(PASSAGE, revision="another"), replace(PASSAGE, span=Span(0, 5))):
+        html = parts.citation_html([CITED], passage)
+
+        assert "<details>" not in html
+        assert scripted.QUOTE in html
+
+
+def test_a_quote_that_is_the_whole_passage_is_not_shown_twice() -> None:
+    whole = replace(PASSAGE, text=CITED.quote, span=CITED.span)
+
+    assert "<details>" not in parts.citation_html([CITED], whole)
+
+
+def test_an_extractive_answer_says_that_no_model_wrote_it() -> None:
+    quoted = parts.answered_html(scripted.answer("Stop it. [1]", [CITED]))
+    written = parts.answered_html(
+        scripted.answer("Stop it. [1]", [CITED], extractive=False, model="gpt-oss-20b")
+    )
+
+    assert "no model wrote this" in quoted
+    assert "no model" not in written and "gpt-oss-20b" in written
+
+
+@pytest.mark.parametrize(
+    ("verdict", "words"),
+    [
+        (Verdict.ANSWERED, "Answered from your documents"),
+        (Verdict.PARTLY, "Answered in part"),
+        (Verdict.NOT_FOUND, "Not found in your documents"),
+    ],
+)
+def test_every_verdict_is_said_in_words(verdict: Verdict, words: str) -> None:
+    assert words in parts.answered_html(scripted.answer("Text.", [], verdict=verdict))
+
+
+def test_an_empty_answer_still_says_something() -> None:
+    assert parts.NOT_FOUND in parts.answered_html(scripted.answer("", []))
+
+
+@pytest.mark.parametrize("state", SubmissionState)
+def test_every_state_of_an_upload_is_said_in_words(state: SubmissionState) -> None:
+    html = parts.uploads_html(
+        [Upload("id", "a.pdf", state, "encrypted" if state == "failed" else "")]
+    )
+
+    assert "a.pdf" in shown_text(html)
+    assert ("not added: encrypted" in html) == (state is SubmissionState.FAILED)
+    assert html.count('class="fn-good"') == (3 if state is SubmissionState.DONE else 0)
+
+
+def test_an_ill_part_of_the_service_is_named() -> None:
+    well = parts.health_html(Health("ok", "0.1.0", {"catalog": "ok"}))
+    limited = parts.health_html(Health("ok", "0.1.0", {"model": "does not answer"}))
+    ill = parts.health_html(Health("unavailable", "0.1.0", {"index": "does not answer"}))
+
+    assert "Service ready ·" in shown_text(well)
+    assert "with limits" in limited and "model: does not answer" in limited
+    assert "not ready" in ill
+
+
+def test_numbers_of_documents_read_well() -> None:
+    assert "one document" in parts.welcome_html(1)
+    assert "12,345 documents" in parts.welcome_html(12345)

@@ -1,0 +1,310 @@
+"""The service as the page sees it: over HTTP; the only file of the page that knows httpx2."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO, TypeVar
+from urllib.parse import quote
+
+import httpx2
+from pydantic import TypeAdapter, ValidationError
+
+from knowledge.errors import FootnoteError
+from knowledge.models import Answer, Citation, Span, SubmissionState, Turn
+
+LARGEST_EVENT = 16 * 2**20
+"""Bytes; an event with all passages of a long context is far smaller."""
+
+
+class ApiError(FootnoteError):
+    """The service did not do what was asked; the message is meant for people."""
+
+
+class Unreachable(ApiError):
+    """Nothing answers at the service's address."""
+
+
+class KeyNeeded(ApiError):
+    """The service wants a key, or another one than it was given."""
+
+
+# --- what the service says ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentName:
+    """What a passage says about its document."""
+
+    id: str
+    title: str
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPassage:
+    """A passage an answer may cite; in an answer `rank` is its number."""
+
+    document: DocumentName
+    revision: str
+    text: str
+    span: Span
+    rank: int
+    heading: tuple[str, ...] = ()
+    page: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A document in the list of documents."""
+
+    id: str
+    title: str
+    uri: str
+    collection: str
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Some documents in the order of their ids; `next` is the `after` of those that follow."""
+
+    documents: tuple[Listed, ...]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """Where an upload stands."""
+
+    id: str
+    name: str
+    state: SubmissionState
+    reason: str = ""
+
+    @property
+    def final(self) -> bool:
+        """Say whether nothing will change any more."""
+        return self.state not in (SubmissionState.RECEIVED, SubmissionState.WORKING)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether questions can be answered; `parts` says how each part is."""
+
+    status: str
+    version: str
+    parts: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Passages:
+    """First event of a stream: what the answer may cite."""
+
+    passages: tuple[FoundPassage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """More text of the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cited:
+    """One resolved citation of the text so far."""
+
+    citation: Citation
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """Last event: the whole answer; its text stands in place of all `Text` before it."""
+
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Last event: there is no answer."""
+
+    code: str
+    message: str
+    retryable: bool = False
+
+
+Event = Passages | Text | Cited | Final | Failed
+
+
+# --- asking the service -------------------------------------------------------------------------
+
+
+class Client:
+    """One reader's line to the service; every method raises `ApiError`."""
+
+    def __init__(self, url: str, key: str = "", *, answer_seconds: float = 150) -> None:
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self.url = url
+        self._long = httpx2.Timeout(30, connect=5, read=answer_seconds)
+        self._http = httpx2.Client(
+            base_url=url,
+            headers=headers,
+            timeout=httpx2.Timeout(30, connect=5),
+            trust_env=False,  # a proxy of the site is not asked for the service
+        )
+
+    def ask_stream(
+        self, question: str, *, collection: str | None = None, history: Sequence[Turn] = ()
+    ) -> Iterator[Event]:
+        """Yield the answer as it is written; the last event is `Final` or `Failed`."""
+        body = {
+            "question": question,
+            "collection": collection,
+            "history": [{"role": turn.role, "text": turn.text} for turn in history],
+            "stream": True,
+        }
+        with (
+            _explained(),
+            self._http.stream("POST", "/v1/ask", json=body, timeout=self._long) as response,
+        ):
+            _check(response)
+            for sent in httpx2.EventSource(response, max_event_size=LARGEST_EVENT):
+                event = _event(sent.event, sent.data)
+                if event is not None:
+                    yield event
+                if isinstance(event, Final | Failed):
+                    return
+        yield Failed("interrupted", "The service stopped in the middle of the answer.", True)
+
+    def upload(self, name: str, stream: BinaryIO, *, collection: str | None = None) -> Upload:
+        """Hand a file in; on return the service keeps it until it is indexed or refused."""
+        response = self._call(
+            "POST",
+            "/v1/documents",
+            files={"file": (name, stream, "application/octet-stream")},
+            data={"collection": collection} if collection else {},
+        )
+        return _read(_UPLOAD, response.content)
+
+    def submission(self, submission_id: str) -> Upload:
+        """Say where an upload stands."""
+        response = self._call("GET", f"/v1/submissions/{quote(submission_id, safe='')}")
+        return _read(_UPLOAD, response.content)
+
+    def documents(
+        self, *, collection: str | None = None, after: str | None = None, limit: int = 100
+    ) -> Listing:
+        """List readable documents, beginning after the id `after`."""
+        given = {"collection": collection, "after": after, "limit": limit}
+        params = {name: value for name, value in given.items() if value is not None}
+        return _read(_LISTING, self._call("GET", "/v1/documents", params=params).content)
+
+    def content(self, document_id: str) -> bytes:
+        """Return the original file of a document."""
+        path = f"/v1/documents/{quote(document_id, safe='')}/content"
+        return self._call("GET", path).content
+
+    def collections(self) -> dict[str, int]:
+        """Return how many readable documents each collection has."""
+        found = _read(_COLLECTIONS, self._call("GET", "/v1/collections").content)
+        return {collection.name: collection.documents for collection in found.collections}
+
+    def health(self) -> Health:
+        """Say how the service is; one that is not well is no error here."""
+        with _explained():
+            response = self._http.get("/v1/health")
+        if response.status_code != httpx2.codes.SERVICE_UNAVAILABLE:
+            _check(response)
+        return _read(_HEALTH, response.content)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def _call(self, method: str, path: str, **more: Any) -> httpx2.Response:  # noqa: ANN401
+        with _explained():
+            response = self._http.request(method, path, **more)
+        _check(response)
+        return response
+
+
+# --- reading what it says -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Collection:
+    name: str
+    documents: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Collections:
+    collections: tuple[_Collection, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Error:
+    error: Failed
+
+
+T = TypeVar("T")
+_ANSWER = TypeAdapter(Answer)
+_CITATION = TypeAdapter(Citation)
+_COLLECTIONS = TypeAdapter(_Collections)
+_ERROR = TypeAdapter(_Error)
+_HEALTH = TypeAdapter(Health)
+_LISTING = TypeAdapter(Listing)
+_PASSAGES = TypeAdapter(Passages)
+_TEXT = TypeAdapter(Text)
+_UPLOAD = TypeAdapter(Upload)
+
+
+def _event(name: str, data: str) -> Event | None:
+    match name:
+        case "passages":
+            return _read(_PASSAGES, data)
+        case "delta":
+            return _read(_TEXT, data)
+        case "citation":
+            return Cited(_read(_CITATION, data))
+        case "answer":
+            return Final(_read(_ANSWER, data))
+        case "error":
+            return _read(_ERROR, data).error
+    return None  # a newer service may say more
+
+
+def _read(adapter: TypeAdapter[T], data: str | bytes) -> T:
+    try:
+        return adapter.validate_json(data)
+    except ValidationError as error:
+        raise ApiError("The service said something that this page does not understand.") from error
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """Turn what can go wrong on the wire into errors that people understand."""
+    try:
+        yield
+    except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+        raise Unreachable("The service does not answer.") from error
+    except httpx2.TimeoutException as error:
+        raise ApiError("The service took too long to answer.") from error
+    except httpx2.HTTPError as error:
+        raise ApiError("The connection to the service broke.") from error
+
+
+def _check(response: httpx2.Response) -> None:
+    if response.is_success:
+        return
+    if response.status_code == httpx2.codes.UNAUTHORIZED:
+        raise KeyNeeded("The service asks for a key.")
+    with _explained():
+        body = response.read()
+    try:
+        reason = _ERROR.validate_json(body).error.message
+    except ValidationError:
+        reason = f"The service answered with status {response.status_code}."
+    raise ApiError(reason)

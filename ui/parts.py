@@ -1,0 +1,183 @@
+"""The pieces of the page as HTML; pure. All text from outside passes through `ui.render`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import PurePosixPath
+
+from knowledge.models import Answer, Citation, Span, SubmissionState, Verdict
+from ui.client import FoundPassage, Health, Listed, Upload
+from ui.render import answer_html, passage_html, plain
+
+_VERDICTS = {
+    Verdict.ANSWERED: "Answered from your documents",
+    Verdict.PARTLY: "Answered in part",
+    Verdict.NOT_FOUND: "Not found in your documents",
+}
+_STATES = {
+    SubmissionState.RECEIVED: "stored, waiting",
+    SubmissionState.WORKING: "being read",
+    SubmissionState.DONE: "ready: you can ask about it",
+    SubmissionState.FAILED: "not added",
+    SubmissionState.CANCELLED: "cancelled",
+}
+_STEPS = {
+    SubmissionState.RECEIVED: ("fn-on", "fn-busy", ""),
+    SubmissionState.WORKING: ("fn-on", "fn-on fn-busy", ""),
+    SubmissionState.DONE: ("fn-good", "fn-good", "fn-good"),
+}
+NOT_FOUND = "The documents that you may read do not answer this."
+
+HEADER = (
+    '<div class="fn-head" role="banner"><div class="fn-name" role="heading" aria-level="1">'
+    "Footnote<sup>1</sup></div>"
+    "<p>Answers from your own documents, with the quote behind every sentence.</p></div>"
+)
+NO_DOCUMENTS = (
+    '<div class="fn-welcome"><h2>There is nothing to ask about yet</h2>'
+    "<p>Footnote answers from documents, and there are none that you may read.</p>"
+    "<ol><li>Drop a file onto <b>Add documents</b> at the left, or run "
+    "<code>footnote ingest FOLDER</code> for a whole folder.</li>"
+    "<li>Wait until it is shown as ready.</li><li>Ask your question here.</li></ol></div>"
+)
+
+
+def welcome_html(documents: int) -> str:
+    """Return what stands on the page before the first question."""
+    many = "one document" if documents == 1 else f"{documents:,} documents"
+    return (
+        f'<div class="fn-welcome"><h2>Ask about {many}</h2>'
+        "<p>Each answer comes with numbered footnotes: the document, the page, and the words it "
+        "rests on. When the documents do not hold the answer, Footnote says so.</p></div>"
+    )
+
+
+def question_html(text: str) -> str:
+    """Return a question as it was asked."""
+    return f'<div class="fn-question" role="heading" aria-level="2">{plain(text)}</div>'
+
+
+def writing_html(text: str, passages: Sequence[FoundPassage]) -> str:
+    """Return an answer that is still being written."""
+    notes = {passage.rank: _name(passage.document.title, passage.page) for passage in passages}
+    found = f"Reading {len(passages)} passages" if passages else "Searching the documents"
+    body = answer_html(text or found, notes)
+    return f'<div class="fn-writing" role="status" aria-live="polite">{body}</div>'
+
+
+def answered_html(answer: Answer) -> str:
+    """Return the text of a whole answer, with its verdict and how it was made."""
+    notes = {
+        citation.number: f"{_name(citation.title, citation.page)}: “{citation.quote}”"
+        for citation in reversed(answer.citations)
+    }
+    facts = [f'<span class="fn-verdict fn-{answer.verdict}">{_VERDICTS[answer.verdict]}</span>']
+    if answer.verdict is not Verdict.NOT_FOUND:
+        made = "Quoted word for word; no model wrote this" if answer.extractive else answer.model
+        facts.append(f"<span>{plain(made)}</span>")
+    text = answer.text.strip() or NOT_FOUND
+    return f'{answer_html(text, notes)}<div class="fn-facts">{"".join(facts)}</div>'
+
+
+def fallback_html(reason: str) -> str:
+    """Return the note that stands above an answer that another writer was meant to give."""
+    said = "These are sentences quoted from the documents instead."
+    return notice_html("The language model did not answer", f"{reason.rstrip('.')}. {said}")
+
+
+def notice_html(title: str, text: str, *, error: bool = False) -> str:
+    """Return a notice."""
+    kind, role = ("fn-notice fn-error", "alert") if error else ("fn-notice", "status")
+    return f'<div class="{kind}" role="{role}"><b>{plain(title)}</b>{answer_html(text, {})}</div>'
+
+
+def citation_html(citations: Sequence[Citation], passage: FoundPassage | None) -> str:
+    """Return one numbered footnote: all quotes with the same number, and the passage around."""
+    first = citations[0]
+    quotes = "".join(f"<blockquote>{plain(each.quote.strip())}</blockquote>" for each in citations)
+    place = " · ".join(filter(None, [file_name(first.uri), *_where(first, passage)]))
+    return (
+        f'<div class="fn-note"><div class="fn-number" aria-label="Footnote {first.number}">'
+        f'{first.number}</div><div><div class="fn-title">{plain(first.title)}</div>'
+        f'<div class="fn-place">{plain(place)}</div></div>'
+        f"{quotes}{_around(citations, passage)}</div>"
+    )
+
+
+def documents_html(documents: Iterable[Listed]) -> str:
+    """Return a list of documents."""
+    rows = "".join(_row(each.title, plain(file_name(each.uri))) for each in documents)
+    return f'<ul class="fn-list">{rows or "<li>No document is called that.</li>"}</ul>'
+
+
+def uploads_html(uploads: Iterable[Upload]) -> str:
+    """Return how far each upload has come."""
+    rows = (_row(each.name, _progress(each)) for each in uploads)
+    return f'<ul class="fn-list" role="status" aria-live="polite">{"".join(rows)}</ul>'
+
+
+def section_html(title: str) -> str:
+    """Return the title of a part of the sidebar."""
+    return f'<div class="fn-section" role="heading" aria-level="2">{plain(title)}</div>'
+
+
+def health_html(health: Health) -> str:
+    """Return how the service is, and what is wrong with which part."""
+    ill = {part: said for part, said in health.parts.items() if said not in ("ok", "none")}
+    kind, word = ("fn-dot", "Service ready")
+    if health.status != "ok":
+        kind, word = "fn-dot fn-bad", "Service not ready"
+    elif ill:
+        kind, word = "fn-dot fn-warn", "Service ready, with limits"
+    lines = "".join(f"<br>{plain(part)}: {plain(said)}" for part, said in ill.items())
+    return (
+        f'<div class="fn-health" role="status"><span class="{kind}"></span><b>{word}</b> '
+        f"· {plain(health.version)}{lines}</div>"
+    )
+
+
+def file_name(uri: str) -> str:
+    """Return the name of the file that a document came from.
+
+    >>> file_name("/shared/hr/leave.pdf"), file_name("corpus.jsonl#42"), file_name("")
+    ('leave.pdf', 'corpus.jsonl', '')
+    """
+    return PurePosixPath(uri.partition("#")[0]).name
+
+
+def _name(title: str, page: int | None) -> str:
+    return f"{title}, page {page}" if page else title
+
+
+def _where(citation: Citation, passage: FoundPassage | None) -> list[str]:
+    headings = [each for each in (passage.heading if passage else ()) if each != citation.title]
+    return [" › ".join(headings), f"page {citation.page}" if citation.page else ""]
+
+
+def _around(citations: Sequence[Citation], passage: FoundPassage | None) -> str:
+    """Return the passage with the quotes marked; nothing when it holds no more than they do."""
+    if passage is None:
+        return ""
+    start = passage.span.start
+    spans = [
+        Span(each.span.start - start, each.span.end - start)
+        for each in citations
+        if each.revision_id == passage.revision
+        and start <= each.span.start <= each.span.end <= passage.span.end
+    ]
+    if not spans or sum(span.end - span.start for span in spans) >= len(passage.text.strip()):
+        return ""
+    marked = passage_html(passage.text, spans)
+    return f"<details><summary>Show it in its passage</summary><div>{marked}</div></details>"
+
+
+def _row(title: str, below: str) -> str:
+    name = f'<span class="fn-title">{plain(title)}</span>'
+    return f'<li>{name}<span class="fn-place">{below}</span></li>'
+
+
+def _progress(upload: Upload) -> str:
+    said = _STATES[upload.state] + (f": {plain(upload.reason)}" if upload.reason else "")
+    steps = _STEPS.get(upload.state, ("fn-bad",) * 3)
+    bars = "".join(f'<i class="{step}"></i>' for step in steps)
+    return f'<span class="fn-steps" aria-hidden="true">{bars}</span>{said}'
