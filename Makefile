@@ -1,0 +1,81 @@
+# GNU make 3.81 and bash 3.2 suffice. `make` alone prints this list.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+DOCS ?=
+TORCH ?= cpu
+PYTEST ?=
+export TORCH PYTHON
+
+BIN := .venv/bin
+RUNTIME := .venv/.runtime-$(TORCH)
+TOOLS := .venv/.tools
+LONG := quality or crash or vllm or bench
+
+.PHONY: help install demo run test check lint types layers format \
+        test-crash test-ui test-vllm quality bench-ask bench-search clean
+
+help:            ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/	/' | expand -t 15
+
+install: $(RUNTIME)  ## put Footnote into .venv (TORCH=cuda for an NVIDIA GPU)
+	@echo "Footnote is installed. Next: make demo, make run, or .venv/bin/footnote --help"
+
+demo: $(RUNTIME) ## install, ingest the examples (or DOCS=/a/folder), ask three questions
+	@$(BIN)/footnote demo $(if $(DOCS),--docs "$(DOCS)")
+
+run: $(RUNTIME)  ## start the API and the page on this machine
+	@$(BIN)/footnote serve --ui
+
+test: $(TOOLS)   ## all tests that take no special hardware and no long time
+	$(BIN)/pytest -m 'not ($(LONG))' $(PYTEST)
+
+check: lint types layers  ## style, types, and who may import whom
+
+lint: $(TOOLS)   ## style and likely mistakes
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(TOOLS)  ## types, strictly
+	$(BIN)/mypy
+
+layers: $(TOOLS) ## who may import whom
+	$(BIN)/lint-imports
+
+format: $(TOOLS) ## rewrite the code in the house style
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test-crash: $(TOOLS)  ## a hundred kill -9 during an ingest; prints the histogram
+	$(BIN)/pytest -m crash -s $(PYTEST)
+
+test-ui: $(TOOLS)  ## drive the page in headless Chromium
+	$(BIN)/pytest -m chromium $(PYTEST)
+
+test-vllm: $(TOOLS)  ## build a real vLLM on the CPU and hold the model adapter against it
+	$(BIN)/python scripts/vllm_env.py
+	$(BIN)/pytest -m vllm -s $(PYTEST)
+
+quality: $(TOOLS)  ## retrieval and answer metrics on the sets in FOOTNOTE_EVAL_DATA
+	$(BIN)/pytest -m quality -s $(PYTEST)
+
+bench-ask: $(TOOLS)  ## how long an extractive answer takes
+	$(BIN)/pytest -m bench -k answer -s $(PYTEST)
+
+bench-search: $(TOOLS)  ## how many searches a second sixteen clients get
+	$(BIN)/pytest -m bench -k search -s $(PYTEST)
+
+clean:           ## remove the environment and all caches; the data folder stays
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	       .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# An environment is made again only when what it is made from has changed.
+$(RUNTIME): pyproject.toml constraints.txt scripts/install.sh
+	@scripts/install.sh runtime
+	@touch $@
+
+$(TOOLS): $(RUNTIME)
+	@scripts/install.sh tools
+	@touch $@
