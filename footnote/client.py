@@ -101,11 +101,11 @@ def answers(service: Service) -> bool:
     return True
 
 
-def probe(url: str, *, key: str = "") -> tuple[int, Json]:
-    """Get `url`; return the status and the JSON body, (0, {}) when nothing answers."""
+def probe(url: str, *, key: str = "", seconds: float = 5) -> tuple[int, Json]:
+    """Get `url`; return the status and the JSON body, (0, {}) when nothing answers in time."""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
-        reply = httpx2.get(url, headers=headers, timeout=_QUICK)
+        reply = httpx2.get(url, headers=headers, timeout=seconds, trust_env=False)
         body = reply.json()
     except httpx2.TransportError:
         return 0, {}

@@ -195,9 +195,9 @@ def _elsewhere(settings: Settings) -> Finding:
     if service is None or not answers(service):
         said = f"in use ({owner(settings.data_dir)}); run doctor again when it is done"
         return Finding("stores", State.WARN, said)
-    _, body = probe(f"{service.url}/v1/health")
+    status, body = probe(f"{service.url}/v1/health")
     parts = ", ".join(f"{name} {word}" for name, word in body.get("parts", {}).items())
-    state = State.OK if body.get("status") == "ok" else State.FAIL
+    state = State.OK if status == 200 else State.FAIL
     return Finding("service", state, f"{service.url}: {parts or 'it does not say how it is'}")
 
 

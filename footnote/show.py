@@ -97,6 +97,8 @@ def _how(body: Json) -> str:
     if body["fallback_reason"]:
         why = clean(body["fallback_reason"])
         return f"{verdict}; extractive, since the model could not answer: {why}"
+    if body["verdict"] == "not_found":
+        return verdict
     if body["extractive"]:
         return f"{verdict}; extractive: sentences quoted from the documents, no model wrote this"
     return f"{verdict}; written by {clean(body['model'])}, which can make mistakes"

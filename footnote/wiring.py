@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import cached_property
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from serving.auth import Gate
 
 VERSION = version("footnote")
+MODEL_ASKED_SECONDS = 10.0
 
 
 class House:
@@ -44,6 +46,8 @@ class House:
         self.settings = settings
         self.owner_token = secrets.token_urlsafe(32)
         self._open = ExitStack()
+        self._model_asked_at = float("-inf")
+        self._model_was_there = False
 
     def __enter__(self) -> Self:
         return self
@@ -149,10 +153,13 @@ class House:
 
     @cached_property
     def intake(self) -> CatalogIntake:
-        """The door to ingestion."""
+        """The door to ingestion; what a crash of the former owner left behind is put right."""
         from ingest.intake import CatalogIntake
+        from ingest.recover import recover
         from ingest.sync import FolderSync
 
+        if self.settings.embedded:
+            recover(self.catalog, self.index, self.catalog, exclusive=True)
         folders = FolderSync(
             pipeline=self.pipeline,
             ledger=self.catalog,
@@ -290,24 +297,41 @@ class House:
         )
 
     def health(self) -> Mapping[str, str]:
-        """Say of each part whether it answers."""
-        return {
-            "catalog": _answers(self.catalog.ping),
-            "index": _answers(lambda: self.index.count("none")),
-            "answers": self.settings.model_name if self.settings.model_url else "extractive",
+        """Say of each part whether it answers, and who writes the answers."""
+        parts = {
+            "catalog": _word(_works(self.catalog.ping)),
+            "index": _word(_works(lambda: self.index.count("none"))),
         }
+        if not self.settings.model_url:
+            return parts | {"answers": "extractive"}
+        return parts | {"model": _word(self._model_answers()), "answers": self.settings.model_name}
+
+    def _model_answers(self) -> bool:
+        """Ask the model server, but not more often than every few seconds: anyone may ask us."""
+        from footnote.client import probe
+
+        if time.monotonic() - self._model_asked_at > MODEL_ASKED_SECONDS:
+            self._model_asked_at = time.monotonic()
+            key = self.settings.model_api_key.get_secret_value()
+            url = f"{self.settings.model_url.rstrip('/')}/models"
+            self._model_was_there = probe(url, key=key, seconds=1)[0] == 200
+        return self._model_was_there
 
     @property
     def _max_bytes(self) -> int:
         return self.settings.max_file_mb * 2**20
 
 
-def _answers(ask: Callable[[], object]) -> str:
+def _works(call: Callable[[], object]) -> bool:
     try:
-        ask()
+        call()
     except FootnoteError:
-        return "unavailable"
-    return "ok"
+        return False
+    return True
+
+
+def _word(works: bool) -> str:
+    return "ok" if works else "does not answer"
 
 
 def _spool_beside(settings: Settings) -> None:

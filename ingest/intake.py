@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path, PureWindowsPath
 from typing import BinaryIO
@@ -13,7 +14,7 @@ from ingest.discover import file_path, media_type
 from ingest.originals import Originals
 from ingest.recover import clean, copy_access
 from ingest.sync import FolderSync
-from knowledge.errors import AccessDenied, NotFound, Unsupported
+from knowledge.errors import AccessDenied, IndexUnavailable, NotFound, Unsupported
 from knowledge.models import IngestEvent, Principal, Submission, SubmissionState
 from knowledge.ports import Index, Ledger, Outbox
 from knowledge.text import clean as clean_text
@@ -106,7 +107,8 @@ class CatalogIntake:
         digest = self._ledger.digest(document_id)
         if digest is None or not self._ledger.remove(document_id):
             raise NotFound("there is no such document")
-        clean(self._ledger, self._index)
+        with suppress(IndexUnavailable):  # nobody sees it any more; the worker cleans up later
+            clean(self._ledger, self._index)
         self._originals.drop([digest])
 
     def set_access(self, document_id: str, access: frozenset[str]) -> None:
@@ -116,7 +118,8 @@ class CatalogIntake:
         """
         if not self._ledger.set_access(document_id, access):
             raise NotFound("there is no such document")
-        copy_access(self._ledger, self._index)
+        with suppress(IndexUnavailable):  # the catalog obeys already; the worker copies it later
+            copy_access(self._ledger, self._index)
 
     def sync(self, paths: Sequence[Path], *, collection: str) -> Iterator[IngestEvent]:
         """Bring files and folders of this machine up to date, one event per document."""

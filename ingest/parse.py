@@ -69,8 +69,11 @@ class JailedParser:
         if len(data) > self._limits.max_file_mb * _MEGABYTE:
             raise too_large(self._limits)
         try:
-            with self._connect() as connection:
-                yield from _converse(connection, data, name, self._limits)
+            with self._request({"name": name, "size": len(data)}) as connection:
+                connection.sendall(data)
+                connection.settimeout(self._limits.seconds + _GRACE)
+                while "end" not in (message := _next(connection)):
+                    yield wire.to_parsed(message)
         except TimeoutError as error:
             raise ParserFailed("the parser does not answer", code="timeout") from error
         except OSError as error:
@@ -81,12 +84,10 @@ class JailedParser:
     def ping(self) -> bool:
         """Say whether the parser answers; starts it if it is this process's own."""
         try:
-            with self._connect() as connection:
-                connection.settimeout(_GRACE)
-                wire.send_frame(connection, wire.encode({"ping": True}))
-                return wire.receive_frame(connection) is not None
-        except (OSError, ParserFailed):
+            self._request({"ping": True}).close()
+        except ParserFailed:
             return False
+        return True
 
     def close(self) -> None:
         """Stop a server of its own; a later call would start another."""
@@ -106,14 +107,17 @@ class JailedParser:
     ) -> None:
         self.close()
 
-    def _connect(self) -> socket.socket:
-        """Return a connection; tries for a while, as the server may be starting or restarting."""
+    def _request(self, request: dict[str, object]) -> socket.socket:
+        """Return a connection whose request has been taken up; waits for its turn.
+
+        Tries again for a while, since the server may be starting, or have died unnoticed.
+        """
         deadline = time.monotonic() + self._patience
         while True:
             try:
-                return _dial(self._given or self._own_socket())
+                return _dial(self._given or self._own_socket(), request)
             except OSError as error:
-                if time.monotonic() > deadline:
+                if time.monotonic() >= deadline:
                     raise _unavailable(str(error)) from error
             time.sleep(0.1)
 
@@ -177,16 +181,18 @@ class _Server:
             raise _unavailable("it did not start")
 
 
-def _converse(
-    connection: socket.socket, data: bytes, name: str, limits: Limits
-) -> Iterator[Parsed]:
-    connection.settimeout(_QUEUE_SECONDS)
-    wire.send_frame(connection, wire.encode({"name": name, "size": len(data)}))
-    _next(connection)  # our turn has come, or the file is refused
-    connection.sendall(data)
-    connection.settimeout(limits.seconds + _GRACE)
-    while "end" not in (message := _next(connection)):
-        yield wire.to_parsed(message)
+def _dial(path: Path, request: dict[str, object]) -> socket.socket:
+    """Connect, send the request, and wait until it is taken up or refused."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(_QUEUE_SECONDS)
+        connection.connect(str(path))
+        wire.send_frame(connection, wire.encode(request))
+        _next(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _next(connection: socket.socket) -> dict[str, object]:
@@ -198,16 +204,6 @@ def _next(connection: socket.socket) -> dict[str, object]:
     if "failed" in message:
         raise wire.to_error(message)
     return message
-
-
-def _dial(path: Path) -> socket.socket:
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        connection.connect(str(path))
-    except OSError:
-        connection.close()
-        raise
-    return connection
 
 
 def _short_folder(folder: Path | None) -> Path:

@@ -236,7 +236,8 @@ class Pipeline:
         upserted = self._advance(embedded, self._mark_upserted, RevisionState.UPSERTED)
         live = self._advance(upserted, self._switch, "switched")
         yield from map(_indexed, live)
-        yield from self._give_up(work for work in works if work not in live)
+        kept = {work.revision_id for work in live}
+        yield from self._give_up([work for work in works if work.revision_id not in kept])
         clean(self._ledger, self._index, self._passed)
 
     def _receive(self, drafts: Sequence[_Draft]) -> list[_Work]:
@@ -319,13 +320,12 @@ class Pipeline:
         if work.draft.file.sets_access:
             self._ledger.set_access(document.id, document.access)
 
-    def _give_up(self, works: Iterable[_Work]) -> Iterator[IngestEvent]:
+    def _give_up(self, works: Sequence[_Work]) -> Iterator[IngestEvent]:
         """Delete points that came after somebody else had cleaned up."""
-        lost = list(works)
-        if lost:
-            self._index.delete([work.revision_id for work in lost])
+        if works:
+            self._index.delete([work.revision_id for work in works])
         reason = "it was removed, or replaced by a later version, while it was being indexed"
-        for work in lost:
+        for work in works:
             uri = work.draft.document.uri
             yield IngestEvent(uri, Outcome.REJECTED, reason=reason, code="superseded")
 

@@ -26,7 +26,8 @@ class FolderBlobs:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._incoming = folder / "incoming"
-        self._incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _make_private(folder, self._incoming)
         self._clean_up()
 
     def put(self, stream: BinaryIO, *, limit: int) -> tuple[str, int]:
@@ -70,7 +71,7 @@ class FolderBlobs:
     def _keep(self, incoming: Path, digest: str) -> None:
         """Give the file its name; durable on return, folders included."""
         path = self._path(digest)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_private(path.parent.parent, path.parent)
         incoming.replace(path)
         for folder in (path.parent, path.parent.parent, self._folder):
             _sync_folder(folder)
@@ -105,6 +106,12 @@ def _readable(size: int) -> str:
     """
     megabytes, rest = divmod(size, 1024 * 1024)
     return f"{size} bytes" if rest else f"{megabytes} MB"
+
+
+def _make_private(*folders: Path) -> None:
+    """Make folders, outermost first, for their owner alone."""
+    for folder in folders:
+        folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

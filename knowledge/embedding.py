@@ -152,6 +152,7 @@ def _digest(files: Sequence[Path]) -> str:
 
 def _load(folder: Path) -> SentenceTransformer:
     import torch
+    from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging
 
@@ -166,7 +167,7 @@ def _load(folder: Path) -> SentenceTransformer:
             trust_remote_code=False,
             model_kwargs={"use_safetensors": True},
         )
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         raise ConfigurationError(f"cannot load the model in {folder}: {error}") from error
     model.eval()
     return model.to(torch.bfloat16) if device == "cpu" and _fast_bfloat16() else model

@@ -71,7 +71,7 @@ class Settings(BaseSettings):
     context_tokens: int = Field(4096, ge=256, description="Budget for passages, in tokens.")
     context_passages: int = Field(12, ge=1, le=64, description="Most passages in a context.")
     support_threshold: float = Field(
-        0.35, ge=0, le=1, description="Weakest support at which the extractive writer answers."
+        0.45, ge=0, le=1, description="Weakest support at which the extractive writer answers."
     )
 
     # ingestion limits

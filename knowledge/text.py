@@ -133,8 +133,9 @@ _LONG_LINE = 60
 _LINE = re.compile(r"[^\n]+")
 _ROW_OR_ITEM = re.compile(r"\s*(?:[-*•‣◦▪–—|]\s|\(?\w{1,3}[.)]\s|#{1,6}\s)|.*(?:\t|\s\|\s?)")
 _FINAL = re.compile(r"[.!?…:;。！？؟।]['\"”’»)\]]*$")
-_END = re.compile(
-    r"(?:[.!?…؟।]+['\"”’»)\]]*(?:\[\d+(?:\s?[,–-]\s?\d+)*\])*(?=\s)|[。！？]+[」』”’）]*)"
+_END = re.compile(  # possessive, and from the first mark of a run only: linear on any text
+    r"(?<![.!?…؟।])[.!?…؟।]++['\"”’»)\]]*+(?:\[\d+(?:\s?[,–-]\s?\d+)*\])*+(?=\s)"
+    r"|[。！？]++[」』”’）]*+"
 )
 _NEXT = re.compile(r"\s*(\S\w*)")
 _LAST_WORD = re.compile(r"(?:^|[\s(\[\"'“‘])([^\s(\[\"'“‘]*)$")

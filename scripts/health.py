@@ -1,7 +1,6 @@
 """Exit 0 if every address answers, 1 if one does not: what compose asks of its services.
 
-    python scripts/health.py http://127.0.0.1:8765/v1/health
-    python scripts/health.py tcp://postgres:5432 unix:///run/parser/parser.sock
+An address is a URL that returns 200, or `tcp://HOST:PORT`, or `unix:///PATH`.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, cast
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response, Security
 from fastapi.responses import JSONResponse, StreamingResponse
@@ -111,20 +111,20 @@ def _guarded(services: Services) -> APIRouter:
         "/v1/documents/{document_id}",
         document,
         response_model=out.DocumentOut,
-        responses=documented(404, 503),
+        responses=documented(404, 422, 503),
     )
     add(
         "/v1/documents/{document_id}/content",
         content,
         response_class=Response,
-        responses=documented(404, 503) | _CONTENT,
+        responses=documented(404, 422, 503) | _CONTENT,
     )
     add(
         "/v1/documents/{document_id}",
         remove,
         methods=["DELETE"],
         status_code=204,
-        responses=documented(404, 503),
+        responses=documented(404, 422, 503),
     )
     add(
         "/v1/documents/{document_id}/access",
@@ -143,14 +143,14 @@ def _guarded(services: Services) -> APIRouter:
         "/v1/submissions/{submission_id}",
         submission,
         response_model=out.SubmissionOut,
-        responses=documented(404, 503),
+        responses=documented(404, 422, 503),
     )
     add(
         "/v1/submissions/{submission_id}",
         cancel,
         methods=["DELETE"],
         response_model=out.SubmissionOut,
-        responses=documented(404, 503),
+        responses=documented(404, 422, 503),
     )
     add(
         "/v1/collections",
@@ -477,7 +477,7 @@ def _original(services: Services, document_id: str, who: Principal) -> tuple[Doc
 
 def _attachment(found: Document) -> str:
     """Return the header with the file's name, in plain ASCII and in full (RFC 6266, RFC 5987)."""
-    name = PurePosixPath(found.uri.partition("#")[0]).name or found.title or found.id
+    name = unquote(PurePosixPath(found.uri.partition("#")[0]).name) or found.id
     plain = re.sub(r"[^A-Za-z0-9._ -]", "_", name)
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
 

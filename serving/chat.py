@@ -72,7 +72,7 @@ class ChatGenerator:
         """Close all connections."""
         await self._client.aclose()
 
-    async def generate(self, context: Context) -> AsyncIterator[Delta]:
+    async def generate(self, context: Context) -> AsyncGenerator[Delta, None]:
         """Yield reasoning and text as they come, the usage last; raises `ModelError`."""
         reply = _Reply()
         async with aclosing(self._events(self._body(context))) as events:
@@ -155,7 +155,6 @@ class _Reply:
     def __init__(self) -> None:
         self.begun = False
         """Whether any visible text has come."""
-        self._chunks = 0
         self._finish = ""
         self._reasoned = False
         self._tool = ""
@@ -166,7 +165,6 @@ class _Reply:
         chunk = _parse(data)
         if "error" in chunk:
             raise ModelError(_message(chunk), code="stream_error")
-        self._chunks += 1
         deltas = [self._read_choice(choice) for choice in _dicts(chunk.get("choices"))]
         if usage := _usage(chunk.get("usage")):
             self._reasoned = self._reasoned or usage.reasoning_tokens > 0
@@ -175,10 +173,10 @@ class _Reply:
 
     def check(self) -> None:
         """Raise `ModelError` unless the reply came to a proper end with text in it."""
-        if not self._chunks:
-            raise ModelError("The model server sent an empty stream.", code="empty")
         if not self._finish:
-            raise ModelError("The model's answer broke off.", code="reset")
+            if self.begun or self._reasoned:
+                raise ModelError("The model's answer broke off.", code="reset")
+            raise ModelError("The model server sent an empty stream.", code="empty")
         if self.begun:
             if self._finish == "length":
                 raise ModelError("The answer was cut at the token limit.", code="length")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from knowledge.models import Context, Delta
@@ -29,6 +29,12 @@ MOST_SENTENCES = 3
 RELATIVE_FLOOR = 0.85
 """Further sentences need this share of the best one's support."""
 FEWEST_WORDS = 4
+SENTENCES_ELSEWHERE = 30
+"""Taken to exist beyond the passages: in a tiny context, too, a word that occurs is not common."""
+ASKING = frozenset(
+    terms("how when where why whom whose do does did can could would should many much")
+)
+"""Words that ask, and that an answer does not repeat."""
 SAME = 0.7
 """Two sentences that share so much of the shorter one's words say the same."""
 
@@ -61,7 +67,7 @@ class ExtractiveGenerator:
         self._threshold = threshold
         self._embedder = embedder
 
-    async def generate(self, context: Context) -> AsyncIterator[Delta]:
+    async def generate(self, context: Context) -> AsyncGenerator[Delta, None]:
         """Yield one sentence after the other, each with its mark."""
         chosen = await asyncio.to_thread(self.choose, context)
         for position, candidate in enumerate(chosen):
@@ -89,7 +95,7 @@ def rank(context: Context, embedder: Embedder | None = None) -> list[Candidate]:
 
 def _by_words(question: str, context: Context) -> Iterator[Candidate]:
     """Score every sentence by the share of the question's words it holds, rare words first."""
-    asked = frozenset(terms(question))
+    asked = frozenset(terms(question)) - ASKING
     sentences = list(_sentences(context))
     weights = _rarity(asked, [sentence.terms for sentence in sentences])
     for sentence in sentences:
@@ -122,7 +128,7 @@ def _sentences(context: Context) -> Iterator[_Sentence]:
 def _rarity(asked: frozenset[str], sentences: list[frozenset[str]]) -> dict[str, float]:
     """Weigh the question's words by how few sentences hold them; absent ones weigh most."""
     holding = Counter(term for held in sentences for term in held & asked)
-    count = len(sentences)
+    count = len(sentences) + SENTENCES_ELSEWHERE
     return {
         term: math.log1p((count - holding[term] + 0.5) / (holding[term] + 0.5)) for term in asked
     }

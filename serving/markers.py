@@ -94,10 +94,10 @@ class MarkerNormaliser:
     def _release(self, bang: str, opening: str, content: str) -> None:
         """Let go of a bracket that did not close; without it where a mark could still form."""
         self._out.show(bang)
-        if any(char.isalpha() for char in content):
-            self._out.show(opening)
-        else:
+        if _MARK_BEGUN.fullmatch(_bare(content)):
             self._lost_brackets += 1
+        else:
+            self._out.show(opening)
         self._text = self._text[len(bang) + len(opening) :]
 
     def _show_pair(self, match: re.Match[str], after: _After) -> str:
@@ -108,13 +108,13 @@ class MarkerNormaliser:
             return match.group() if numbers is not None else content
         self._out.show(bang)
         if numbers is None:
-            self._out.show(content if after.follower else opening + content + closing)
+            label = content if after.follower else opening + content + closing
+            self._out.show(label, is_label=True)
             return ""
         valid = [number for number in numbers if 1 <= number <= self._count]
         self.dropped += len(numbers) - len(valid)
         if valid:
-            apart = after.follower == "(" or (after.follower and not self._out.line_has_letters)
-            self._out.show("".join(f"[{number}]" for number in valid) + (" " if apart else ""))
+            self._out.show("".join(f"[{number}]" for number in valid))
         else:
             self._out.leave_out()
         return ""
@@ -137,7 +137,7 @@ class MarkerNormaliser:
         if self._lost_brackets:
             self._lost_brackets -= 1
         else:
-            self._out.show(char + (" " if after.follower else ""))
+            self._out.show(char + (" " if after.follower == ":" else ""))
         self._text = rest
         return True
 
@@ -160,8 +160,7 @@ def read_mark(content: str, count: int) -> list[int] | None:
     >>> read_mark("1†L3-L9", 5), read_mark("^2", 5), read_mark("1, 3-4", 5), read_mark("sic", 5)
     ([1], [2], [1, 3, 4], None)
     """
-    compatible = unicodedata.normalize("NFKC", content).replace("\\", "")
-    bare = "".join(char for char in compatible if unicodedata.category(char) != "Cf")
+    bare = _bare(content)
     if _DAGGER.match(bare):
         return [int(number) for number in _DAGGERS.findall(bare)]
     if not _MARK.fullmatch(bare):
@@ -183,7 +182,14 @@ _TARGET_BEGUN = re.compile(r"\((?:[^()\n]|\([^()\n]*\))*(?:\([^()\n]*)?")
 _DAGGER = re.compile(r"\s{0,3}\^?\d{1,9}(?::\d{1,9})?\s?†")
 _DAGGERS = re.compile(r"(?:^|[,;])\s*\^?(\d+)(?::\d+)?\s?†")
 _MARK = re.compile(r"\s*\^?\s*\d+(?:\s*[-–—,;、]\s*\^?\s*\d+)*\s*")
+_MARK_BEGUN = re.compile(r"[\s\d^,;:、–—-]*(?:†.*)?")
 _RANGE = re.compile(r"(\d+)(?:\s*[-–—]\s*(\d+))?")
+
+
+def _bare(content: str) -> str:
+    """Return the compatibility form, without what a reader does not see."""
+    compatible = unicodedata.normalize("NFKC", content).replace("\\", "")
+    return "".join(char for char in compatible if unicodedata.category(char) != "Cf")
 
 
 def _hold(opening: str, content: str) -> int:
@@ -225,26 +231,25 @@ class _Output:
     """Collects what is shown. Holds white space back, so that a mark left out leaves no gap."""
 
     def __init__(self) -> None:
-        self.line_has_letters = False
+        self._line_has_letters = False
         self._ready: list[str] = []
         self._last = ""
         self._left_out = False
         self._before = ""
         self._space = ""
 
-    def show(self, text: str) -> None:
-        _, newline, line = text.rpartition("\n")
-        letters = any(char.isalpha() for char in line)
-        self.line_has_letters = letters or (self.line_has_letters and not newline)
+    def show(self, text: str, *, is_label: bool = False) -> None:
         solid = text.strip()
         start = text.index(solid) if solid else len(text)
         self._space += text[:start]
+        self._see_letters(text[:start])
         if solid:
             # What markup leaves behind may meet and look like markup again.
             self._ready += [self._lead(solid[0]), solid.replace("<|", "< |")]
             self._last = solid[-1]
             self._left_out, self._before = False, ""
             self._space = text[start + len(solid) :]
+            self._see_letters("" if is_label else text[start:])
 
     def leave_out(self) -> None:
         """Note that a mark was dropped here."""
@@ -260,7 +265,17 @@ class _Output:
             return ""
         if self._left_out and not self._space and following in ".,;:!?)。，":
             return ""
-        return self._one_space() or (" " if self._last + following == "<|" else "")
+        return self._one_space() or (" " if self._must_stay_apart(following) else "")
+
+    def _must_stay_apart(self, following: str) -> bool:
+        """Say whether the two would make markup, a link, or at a line's head a link definition."""
+        pair = self._last + following
+        return pair in ("<|", "](") or (pair == "]:" and not self._line_has_letters)
+
+    def _see_letters(self, text: str) -> None:
+        _, newline, line = text.rpartition("\n")
+        letters = any(char.isalpha() for char in line)
+        self._line_has_letters = letters or (self._line_has_letters and not newline)
 
     def _one_space(self) -> str:
         """Join the white space on both sides of a dropped mark; a line end counts most."""

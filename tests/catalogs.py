@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from multiprocessing.connection import Connection
 
+from sqlalchemy import ColumnElement
+from sqlalchemy import Connection as SqlConnection
+
+from knowledge.catalog import ledger
 from knowledge.catalog.store import SqlCatalog
 from knowledge.models import (
     DEFAULT_COLLECTION,
@@ -98,7 +104,7 @@ def publish(
 
 
 def digest_of(text: str) -> str:
-    return derive_id("digest", text)
+    return derive_id("digest", ascii(text))
 
 
 def upload(
@@ -115,3 +121,30 @@ def upload(
         submitted_by=by,
         received_at=datetime(2026, 1, 1, 0, number, tzinfo=UTC),
     )
+
+
+def switch_forever(url: str, acknowledge: Connection) -> None:
+    """Replace a document again and again; tell each version after it is durable."""
+    catalog = SqlCatalog.open(url)
+    known = catalog.known(FOLDER.id)
+    version = int(catalog.revision(document().id, ALICE).text[:6]) if known else 0
+    while True:
+        version += 1
+        publish(catalog, document(), f"{version:06}{'x' * (3 * CHUNK - 6)}")
+        acknowledge.send(version)
+
+
+def switch_in_pieces_forever(url: str, acknowledge: Connection) -> None:
+    """Do the same, but commit in the middle of a switch and rest: what a kill there breaks."""
+    names = vars(ledger)
+    whole = names["bury"]
+
+    def bury(connection: SqlConnection, which: ColumnElement[bool]) -> int:
+        buried: int = whole(connection, which)
+        if buried:
+            connection.exec_driver_sql("COMMIT")
+            time.sleep(60)
+        return buried
+
+    names["bury"] = bury
+    switch_forever(url, acknowledge)

@@ -17,6 +17,8 @@ GUARD = Path(__file__).resolve().parent / "guard"
 REPORT = Path(tempfile.mkdtemp(prefix="footnote-guard-")) / "attempts.txt"
 ENVIRONMENT = pytest.MonkeyPatch()
 
+collect_ignore = ["guard/sitecustomize.py"]  # importable in guarded children only
+
 hypothesis.settings.register_profile(
     "footnote", derandomize=True, deadline=None, database=None, print_blob=False
 )

@@ -5,12 +5,25 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
 from knowledge.access import AccessFilter
-from knowledge.models import Embedding, Hit, Point, Span, SparseVector
+from knowledge.models import (
+    EVERYONE,
+    Block,
+    Context,
+    Delta,
+    Document,
+    Embedding,
+    Hit,
+    Passage,
+    Point,
+    Question,
+    Span,
+    SparseVector,
+)
 from knowledge.text import words
 
 
@@ -37,10 +50,7 @@ class FakeEmbedder:
 
 
 class FakeIndex:
-    """The `Index` door by brute force over a dict: the slow, readable twin of the real stores.
-
-    Points of equal score come in the order of their ids; a real store may order them otherwise.
-    """
+    """The `Index` door by brute force over a dict: the slow, readable twin of the real stores."""
 
     def __init__(self, *, depth: int = 100) -> None:
         self.points: dict[str, Point] = {}
@@ -114,3 +124,82 @@ def _best(scores: dict[str, float], limit: int) -> list[str]:
 def _direction(word: str, dimension: int) -> tuple[float, ...]:
     drawn = hashlib.shake_128(word.encode()).digest(dimension)
     return unit([byte - 127.5 for byte in drawn])
+
+
+class Parrot:
+    """The `Generator` door: says the given pieces one by one, then fails if it was told to.
+
+    Deltas are passed on as they are; strings become text. `closed` says that a reader left early
+    or reached the end.
+    """
+
+    name = "parrot"
+
+    def __init__(
+        self,
+        *pieces: str | Delta,
+        failure: Exception | None = None,
+        extractive: bool = False,
+        forever: bool = False,
+    ) -> None:
+        self.extractive = extractive
+        self.contexts: list[Context] = []
+        self.closed = False
+        self._pieces = pieces
+        self._failure = failure
+        self._forever = forever
+
+    async def generate(self, context: Context) -> AsyncIterator[Delta]:
+        self.contexts.append(context)
+        try:
+            while True:
+                for piece in self._pieces:
+                    yield Delta(text=piece) if isinstance(piece, str) else piece
+                if not self._forever:
+                    break
+            if self._failure is not None:
+                raise self._failure
+        finally:
+            self.closed = True
+
+
+def passage(
+    text: str,
+    *,
+    rank: int = 1,
+    title: str = "Handbook",
+    document: str = "doc-1",
+    start: int = 0,
+    blocks: Sequence[Block] = (),
+    heading: tuple[str, ...] = (),
+    page: int | None = None,
+    access: frozenset[str] = frozenset({EVERYONE}),
+) -> Passage:
+    """A passage that begins at character `start` of its document's only revision."""
+    return Passage(
+        chunk_id=f"{document}-{start}",
+        document=Document(
+            id=document,
+            source_id="source",
+            uri=f"{document}.md",
+            title=title,
+            collection="main",
+            access=access,
+        ),
+        revision_id=f"{document}-revision",
+        span=Span(start, start + len(text)),
+        text=text,
+        rank=rank,
+        score=1 / rank,
+        heading=heading,
+        page=page,
+        blocks=tuple(blocks),
+    )
+
+
+def context(question: str, *texts: str) -> Context:
+    """A context with one passage per text, each from a document of its own."""
+    passages = tuple(
+        passage(text, rank=n, document=f"doc-{n}") for n, text in enumerate(texts, start=1)
+    )
+    return Context(question=Question(question), passages=passages)

@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import REPORT
 from tests.guard.loopback_only import LeavesThisMachine
-from tests.service import ROOT
+from tests.service import ROOT, command
 
 ELSEWHERE = ("192.0.2.1", 9)  # an address reserved for documentation: nobody is there
 KNOCK = f"import socket; socket.create_connection({ELSEWHERE!r}, timeout=1)"
@@ -96,3 +96,10 @@ def test_a_test_fails_even_if_it_swallows_the_refusal(tmp_path: Path) -> None:
     )
     assert run.returncode == 1, run.stdout
     assert "tried to leave this machine" in run.stdout
+
+
+def test_the_commands_that_tests_run_are_guarded_too(tmp_path: Path) -> None:
+    *settings, _python, _m, _footnote = command(tmp_path)
+    with _noted("192.0.2.1"):
+        child = subprocess.run([*settings, sys.executable, "-c", KNOCK], stderr=subprocess.PIPE)
+    assert b"LeavesThisMachine" in child.stderr

@@ -36,7 +36,21 @@ from ui.client import (
 )
 
 HERE = Path(__file__).resolve().parent
-TYPES = ["pdf", "docx", "pptx", "xlsx", "html", "md", "txt", "csv", "eml", "jsonl", "gz"]
+TYPES = [
+    "pdf",
+    "docx",
+    "pptx",
+    "xlsx",
+    "html",
+    "htm",
+    "md",
+    "txt",
+    "csv",
+    "tsv",
+    "eml",
+    "jsonl",
+    "gz",
+]
 REDRAW_SECONDS = 0.06
 POLL_SECONDS = 1.0
 TURNS_SENT = 20

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
+from urllib.parse import unquote
 
 from knowledge.models import Answer, Citation, Span, SubmissionState, Verdict
 from ui.client import FoundPassage, Health, Listed, Upload
-from ui.render import answer_html, passage_html, plain
+from ui.render import answer_html, passage_html, plain, quoted_html
 
 _VERDICTS = {
     Verdict.ANSWERED: "Answered from your documents",
@@ -17,15 +18,15 @@ _VERDICTS = {
 _STATES = {
     SubmissionState.RECEIVED: "stored, waiting",
     SubmissionState.WORKING: "being read",
-    SubmissionState.DONE: "ready: you can ask about it",
+    SubmissionState.DONE: "ready",
     SubmissionState.FAILED: "not added",
     SubmissionState.CANCELLED: "cancelled",
 }
 _STEPS = {
     SubmissionState.RECEIVED: ("fn-on", "fn-busy", ""),
     SubmissionState.WORKING: ("fn-on", "fn-on fn-busy", ""),
-    SubmissionState.DONE: ("fn-good", "fn-good", "fn-good"),
 }
+"""How the bar of three steps looks while there is something to wait for."""
 NOT_FOUND = "The documents that you may read do not answer this."
 
 HEADER = (
@@ -75,14 +76,15 @@ def answered_html(answer: Answer) -> str:
     if answer.verdict is not Verdict.NOT_FOUND:
         made = "Quoted word for word; no model wrote this" if answer.extractive else answer.model
         facts.append(f"<span>{plain(made)}</span>")
-    text = answer.text.strip() or NOT_FOUND
-    return f'{answer_html(text, notes)}<div class="fn-facts">{"".join(facts)}</div>'
+    html = quoted_html if answer.extractive else answer_html
+    body = html(answer.text.strip() or NOT_FOUND, notes)
+    return f'{body}<div class="fn-facts">{"".join(facts)}</div>'
 
 
 def fallback_html(reason: str) -> str:
     """Return the note that stands above an answer that another writer was meant to give."""
-    said = "These are sentences quoted from the documents instead."
-    return notice_html("The language model did not answer", f"{reason.rstrip('.')}. {said}")
+    said = f"{reason} Here are sentences quoted from the documents."
+    return notice_html("Quoted sentences in place of a written answer", said)
 
 
 def notice_html(title: str, text: str, *, error: bool = False) -> str:
@@ -112,7 +114,7 @@ def documents_html(documents: Iterable[Listed]) -> str:
 
 def uploads_html(uploads: Iterable[Upload]) -> str:
     """Return how far each upload has come."""
-    rows = (_row(each.name, _progress(each)) for each in uploads)
+    rows = (_row(each.name, _progress(each), kind=f"fn-{each.state}") for each in uploads)
     return f'<ul class="fn-list" role="status" aria-live="polite">{"".join(rows)}</ul>'
 
 
@@ -122,14 +124,13 @@ def section_html(title: str) -> str:
 
 
 def health_html(health: Health) -> str:
-    """Return how the service is, and what is wrong with which part."""
-    ill = {part: said for part, said in health.parts.items() if said not in ("ok", "none")}
-    kind, word = ("fn-dot", "Service ready")
-    if health.status != "ok":
-        kind, word = "fn-dot fn-bad", "Service not ready"
-    elif ill:
-        kind, word = "fn-dot fn-warn", "Service ready, with limits"
-    lines = "".join(f"<br>{plain(part)}: {plain(said)}" for part, said in ill.items())
+    """Return how the service is, who writes the answers, and what is wrong with which part."""
+    parts = dict(health.parts)
+    writer = parts.pop("answers", "")
+    ill = [f"{part}: {said}" for part, said in parts.items() if said != "ok"]
+    kind, word = ("fn-dot", "Service ready") if health.status == "ok" else ("fn-bad", "Not ready")
+    writes = "Answers are quoted sentences" if writer == "extractive" else f"Answers by {writer}"
+    lines = "".join(f"<br>{plain(line)}" for line in [*ill, *([writes] if writer else [])])
     return (
         f'<div class="fn-health" role="status"><span class="{kind}"></span><b>{word}</b> '
         f"· {plain(health.version)}{lines}</div>"
@@ -139,10 +140,10 @@ def health_html(health: Health) -> str:
 def file_name(uri: str) -> str:
     """Return the name of the file that a document came from.
 
-    >>> file_name("/shared/hr/leave.pdf"), file_name("corpus.jsonl#42"), file_name("")
-    ('leave.pdf', 'corpus.jsonl', '')
+    >>> file_name("/shared/hr/leave%231.pdf"), file_name("corpus.jsonl#42"), file_name("")
+    ('leave#1.pdf', 'corpus.jsonl', '')
     """
-    return PurePosixPath(uri.partition("#")[0]).name
+    return PurePosixPath(unquote(uri.partition("#")[0])).name
 
 
 def _name(title: str, page: int | None) -> str:
@@ -171,13 +172,12 @@ def _around(citations: Sequence[Citation], passage: FoundPassage | None) -> str:
     return f"<details><summary>Show it in its passage</summary><div>{marked}</div></details>"
 
 
-def _row(title: str, below: str) -> str:
+def _row(title: str, below: str, *, kind: str = "fn-document") -> str:
     name = f'<span class="fn-title">{plain(title)}</span>'
-    return f'<li>{name}<span class="fn-place">{below}</span></li>'
+    return f'<li class="{kind}">{name}<span class="fn-place">{below}</span></li>'
 
 
 def _progress(upload: Upload) -> str:
     said = _STATES[upload.state] + (f": {plain(upload.reason)}" if upload.reason else "")
-    steps = _STEPS.get(upload.state, ("fn-bad",) * 3)
-    bars = "".join(f'<i class="{step}"></i>' for step in steps)
-    return f'<span class="fn-steps" aria-hidden="true">{bars}</span>{said}'
+    bars = "".join(f'<i class="{step}"></i>' for step in _STEPS.get(upload.state, ()))
+    return (f'<span class="fn-steps" aria-hidden="true">{bars}</span>' if bars else "") + said

@@ -58,6 +58,11 @@ def answer_html(text: str, notes: Mapping[int, str]) -> str:
     return f'<div class="fn-answer">{"".join(_blocks(tokens, notes))}</div>'
 
 
+def quoted_html(text: str, notes: Mapping[int, str]) -> str:
+    """Return an answer that consists of quotes: like `answer_html`, but nothing is Markdown."""
+    return f'<div class="fn-answer"><p>{_with_markers(plain(text), notes)}</p></div>'
+
+
 def passage_html(text: str, quotes: Iterable[Span]) -> str:
     """Return a passage with its quotes marked; spans are in characters of `text`."""
     parts, end = [], 0

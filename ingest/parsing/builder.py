@@ -17,7 +17,9 @@ _SEPARATOR = "\n\n"
 _TITLE_LENGTH = 200
 
 # Bullets of the symbol fonts that Word and PDF printers use lie in the private use area.
-_BULLETS = dict.fromkeys(map(ord, "\uf0b7\uf0a7\uf0d8\uf076\uf02d\uf06c\uf06e\uf0fc"), "•")
+_BULLETS = "\uf0b7\uf0a7\uf0d8\uf076\uf02d\uf06c\uf06e\uf0fc"
+_LINE_BREAKS = "\x0b\x0c"  # as PowerPoint and Word write them
+_MAPPED = dict.fromkeys(map(ord, _BULLETS), "•") | dict.fromkeys(map(ord, _LINE_BREAKS), "\n")
 # Characters that carry no reading but can hide or reorder text: soft hyphen, zero-width space,
 # directional marks and overrides, invisible operators, tags, the rest of the private use area.
 # The two joiners stay: Persian, Indic scripts and emoji are written with them.
@@ -25,8 +27,7 @@ _HIDDEN = re.compile(
     "[\u00ad\u061c\u115f\u1160\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0"
     "\ufff9-\ufffb\ue000-\uf8ff\U000e0000-\U000e007f\U000f0000-\U0010ffff]"
 )
-_BLANKS = re.compile("[ \t\x0b\x0c\u00a0\u2000-\u200a\u202f\u205f\u3000]+")
-_BLANK_LINES = re.compile(r"\n\s*\n")
+_BLANKS = re.compile("[ \t\u00a0\u2000-\u200a\u202f\u205f\u3000]+")
 
 
 def visible(text: str) -> str:
@@ -35,7 +36,7 @@ def visible(text: str) -> str:
     >>> visible("pay\u200b \u202e100\x00\r\n")
     'pay 100\n'
     """
-    return _HIDDEN.sub("", clean(text).translate(_BULLETS))
+    return _HIDDEN.sub("", clean(text.translate(_MAPPED)))
 
 
 def one_line(text: str) -> str:

@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +49,7 @@ def run_jailed(
     *,
     prepare: Callable[[], None] = lambda: None,
     hangup: socket.socket | None = None,
-) -> Iterator[bytes]:
+) -> Generator[bytes, None, None]:
     """Yield the frames that `work` makes in a child; `prepare` runs there before the limits hold.
 
     The last frame may be an error message (see `wire`). The time that the consumer takes between

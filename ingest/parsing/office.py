@@ -69,6 +69,11 @@ _HEAD = 100_000
 _BOXED_PARAGRAPHS = (
     ".//*[local-name()='txbxContent'][not(ancestor::*[local-name()='Fallback'])]//w:p"
 )
+# Content controls (but not a table of contents), tracked insertions, and tags around plain runs.
+_WRAPPERS = (
+    ".//w:sdt[not(w:sdtPr/w:docPartObj/w:docPartGallery[@w:val='Table of Contents'])]"
+    " | .//w:ins | .//w:smartTag | .//w:customXml | .//w:fldSimple"
+)
 _MIDNIGHT = re.compile(r"(?<=\d{4}-\d\d-\d\d) 00:00:00(?=<)")  # pandas writes dates so
 _ENCRYPTED_MAIL = ("application/pkcs7-mime", "application/x-pkcs7-mime", "multipart/encrypted")
 
@@ -79,10 +84,11 @@ _ENCRYPTED_MAIL = ("application/pkcs7-mime", "application/x-pkcs7-mime", "multip
 def parse_docx(data: bytes, stem: str) -> Iterator[Parsed]:
     """Yield one document; pages only where Word has stored its page breaks."""
     builder = Builder()
-    elements = partition_docx(file=io.BytesIO(data), include_page_breaks=False, **_OPTIONS)
+    file, boxed = _opened(data)
+    elements = partition_docx(file=file, include_page_breaks=False, **_OPTIONS)
     _write(builder, elements)
     builder.leave_headings()
-    for text in _text_boxes(data):
+    for text in boxed:
         builder.add(BlockKind.PARAGRAPH, text)
     yield builder.build(_leading_title(elements) or stem)
 
@@ -145,11 +151,26 @@ def parse_email(data: bytes, stem: str) -> Iterator[Parsed]:
     yield builder.build(headers.get("Subject", stem), metadata=metadata)
 
 
-def _text_boxes(data: bytes) -> Iterator[str]:
-    """Yield the paragraphs in the text boxes of a Word file, which unstructured passes over."""
-    body = docx.Document(io.BytesIO(data)).element.body
-    for paragraph in body.xpath(_BOXED_PARAGRAPHS):
-        yield "".join(paragraph.xpath(".//w:t/text()"))
+# --- what unstructured passes over in Word files -------------------------------------------------
+
+
+def _opened(data: bytes) -> tuple[io.BytesIO, list[str]]:
+    """Return the file with its text unwrapped, and the paragraphs of its text boxes."""
+    document = docx.Document(io.BytesIO(data))
+    body = document.element.body
+    boxed = ["".join(box.xpath(".//w:t/text()")) for box in body.xpath(_BOXED_PARAGRAPHS)]
+    wrappers = body.xpath(_WRAPPERS)
+    for wrapper in reversed(wrappers):  # the innermost first
+        content = wrapper.find("{*}sdtContent") if wrapper.tag.endswith("}sdt") else wrapper
+        parent = wrapper.getparent()
+        place = parent.index(wrapper)
+        parent[place : place + 1] = [] if content is None else list(content)
+    if not wrappers:
+        return io.BytesIO(data), boxed
+    file = io.BytesIO()
+    document.save(file)
+    file.seek(0)
+    return file, boxed
 
 
 # --- elements -----------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -208,8 +208,10 @@ def _handle(connection: socket.socket, name: str, size: int, limits: Limits) -> 
         wire.send_frame(connection, wire.encode({"started": True}))
         data = wire.receive_exactly(connection, size)
         work = partial(_documents, data, name)
-        for frame in run_jailed(work, limits, prepare=partial(preload, name), hangup=connection):
-            wire.send_frame(connection, frame)
+        jailed = run_jailed(work, limits, prepare=partial(preload, name), hangup=connection)
+        with closing(jailed) as frames:
+            for frame in frames:
+                wire.send_frame(connection, frame)
         wire.send_frame(connection, wire.encode({"end": True}))
     except IngestError as error:
         wire.send_frame(connection, wire.encode(wire.from_error(error)))

@@ -7,6 +7,8 @@ takes seconds to minutes, is never called here: unindexed segments answer in mil
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +22,8 @@ from knowledge.index import shape
 from knowledge.models import Embedding, Hit, Point, SparseVector
 
 _BATCH = 256
+_FLUSH_AFTER = 5_000
+"""Changed points after which the log is folded into the segments: a pause of some 50 ms."""
 
 
 class EdgeIndex:
@@ -31,19 +35,21 @@ class EdgeIndex:
 
     def __init__(self, folder: Path, *, dimension: int) -> None:
         self._shard = _open(folder, dimension)
+        self._log = folder / "wal"
+        self._unflushed = 0
 
     def upsert(self, points: Sequence[Point]) -> None:
         """Store points; on the disk, not only in the operating system's memory, on return."""
         for batch in shape.batches(points, _BATCH):
             self._update(edge.UpdateOperation.upsert_points([_edge_point(p) for p in batch]))
-        self._flush()
+        self._settle(len(points))
 
     def search(self, embedding: Embedding, access: AccessFilter, *, limit: int) -> list[Hit]:
         """Search both vectors under the same filter and fuse the two lists by rank."""
         allowed = _allowed(access)
         deep = shape.depth(limit)
         request = edge.QueryRequest(
-            limit=limit,
+            limit=limit + shape.TIES,
             prefetches=[
                 edge.Prefetch(limit=deep, query=query, filter=allowed)
                 for query in _queries(embedding)
@@ -54,7 +60,8 @@ class EdgeIndex:
         )
         with _edge_errors("search"):
             found = self._shard.query(request)
-        return [shape.hit(point.id, point.score, point.payload) for point in found]
+        hits = (shape.hit(point.id, point.score, point.payload) for point in found)
+        return shape.best(hits, limit)
 
     def count(self, revision_id: str) -> int:
         """Return how many points of a revision are stored."""
@@ -68,14 +75,14 @@ class EdgeIndex:
         for batch in shape.batches(revision_ids, _BATCH):
             matching = _matching(shape.REVISION, list(batch))
             self._update(edge.UpdateOperation.delete_points_by_filter(matching))
-        self._flush()
+        self._settle(1)
 
     def set_access(self, document_id: str, access: frozenset[str]) -> None:
         """Replace the access tokens on all points of a document."""
         matching = _matching(shape.DOCUMENT, [document_id])
         tokens = {shape.ACCESS: sorted(access)}
         self._update(edge.UpdateOperation.set_payload_by_filter(matching, tokens))
-        self._flush()
+        self._settle(1)
 
     def close(self) -> None:
         """Write everything to disk and let go of the folder; calling it twice is no error."""
@@ -86,9 +93,23 @@ class EdgeIndex:
         with _edge_errors("update"):
             self._shard.update(operation)
 
-    def _flush(self) -> None:
-        with _edge_errors("flush"):
-            self._shard.flush()
+    def _settle(self, changes: int) -> None:
+        """Bring the log to the disk. Edge's own flush would do, but it stops all other threads."""
+        with _edge_errors("write"):
+            for file in self._log.iterdir():
+                _sync(file)
+            self._unflushed += changes
+            if self._unflushed >= _FLUSH_AFTER:
+                self._unflushed = 0
+                self._shard.flush()
+
+
+def _sync(file: Path) -> None:
+    try:
+        with file.open("rb") as stream:
+            os.fsync(stream.fileno())
+    except FileNotFoundError:
+        return  # folded into the segments by another thread meanwhile
 
 
 def _open(folder: Path, dimension: int) -> edge.EdgeShard:
@@ -98,17 +119,22 @@ def _open(folder: Path, dimension: int) -> edge.EdgeShard:
         sparse_vectors={shape.SPARSE: edge.EdgeSparseVectorParams()},
     )
     with _edge_errors("open", folder=folder):
-        if any(folder.glob("segments/*")):
-            shard = edge.EdgeShard.load(str(folder), config)
-        else:
-            folder.mkdir(parents=True, exist_ok=True)
-            shard = edge.EdgeShard.create(str(folder), config)
-        present = shard.info().payload_schema
-        for field in shape.FILTERED:
-            if field not in present:
-                kind = edge.PayloadSchemaType.Keyword
-                shard.update(edge.UpdateOperation.create_field_index(field, kind))
-    return shard
+        if not (folder / "segments").is_dir():
+            _create(folder, config)
+        return edge.EdgeShard.load(str(folder), config)
+
+
+def _create(folder: Path, config: edge.EdgeConfig) -> None:
+    """Make an empty store aside and move it into place: a crash leaves all of it or nothing."""
+    aside = folder.with_name(f"{folder.name}.new")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    shard = edge.EdgeShard.create(str(aside), config)
+    for field in shape.FILTERED:
+        kind = edge.PayloadSchemaType.Keyword
+        shard.update(edge.UpdateOperation.create_field_index(field, kind))
+    shard.close()
+    aside.rename(folder)
 
 
 def _edge_point(point: Point) -> edge.Point:
@@ -144,9 +170,11 @@ def _matching(field: str, values: list[str]) -> edge.Filter:
 
 @contextmanager
 def _edge_errors(action: str, *, folder: Path | None = None) -> Iterator[None]:
-    """Translate; Edge raises bare `Exception` for all faults of its own, so only that is caught."""
+    """Translate; Edge raises a bare `Exception` for all faults of its own, so no subclass is."""
     try:
         yield
+    except OSError as error:
+        raise IndexUnavailable(f"the index could not {action}: {error}") from error
     except Exception as error:
         if type(error) is not Exception:
             raise

@@ -62,10 +62,11 @@ class QdrantIndex:
                 ],
                 query=models.RrfQuery(rrf=models.Rrf(k=shape.RRF_K)),
                 query_filter=allowed,
-                limit=limit,
+                limit=limit + shape.TIES,
                 with_payload=list(shape.RETURNED),
             )
-        return [shape.hit(point.id, point.score, point.payload) for point in found.points]
+        hits = (shape.hit(point.id, point.score, point.payload) for point in found.points)
+        return shape.best(hits, limit)
 
     def count(self, revision_id: str) -> int:
         """Return how many points of a revision are stored."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from knowledge.models import Hit, Point
@@ -24,7 +24,12 @@ RETURNED: Final = (DOCUMENT, REVISION)
 RRF_K: Final = 60
 """A point at place p (from 0) of one of the two lists adds 1 / (RRF_K + p) to its score."""
 
+TIES: Final = 8
+"""So many more hits are asked for than wanted. Places often add up to the same score, and the
+stores order such hits by chance, differently each time."""
+
 _DEPTH = 100
+"""50 loses up to 0.006 of nDCG@10 on 10,000 passages, 200 and 400 gain nothing."""
 
 Item = TypeVar("Item")
 
@@ -48,6 +53,11 @@ def hit(chunk_id: object, score: float, stored: Mapping[str, Any] | None) -> Hit
     """Make a hit from what a store returns."""
     found = stored or {}
     return Hit(str(chunk_id), str(found[DOCUMENT]), str(found[REVISION]), float(score))
+
+
+def best(hits: Iterable[Hit], limit: int) -> list[Hit]:
+    """Put hits in the order of their scores, equal ones in that of their ids, and cut."""
+    return sorted(hits, key=lambda found: (-found.score, found.chunk_id))[:limit]
 
 
 def batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:

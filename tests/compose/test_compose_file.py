@@ -189,7 +189,7 @@ def test_host_names_of_the_site_leave_the_page_its_way_to_the_api() -> None:
 
 
 def _validate(compose: dict[str, Any]) -> None:
-    schema = json.loads((ROOT / "tests" / "data" / "compose-spec.json").read_text())
+    schema = json.loads((ROOT / "tests" / "compose" / "compose-spec.json").read_text())
     jsonschema.Draft202012Validator(schema).validate(compose)
 
 

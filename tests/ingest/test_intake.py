@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
 
 from ingest.originals import Originals
+from ingest.recover import recover
 from knowledge.blobs import FolderBlobs
-from knowledge.errors import AccessDenied, NotFound, TooLarge, Unsupported
+from knowledge.errors import AccessDenied, IndexUnavailable, NotFound, TooLarge, Unsupported
 from knowledge.models import EVERYONE, NOBODY, Principal, Submission, SubmissionState
+from tests.fakes import FakeIndex
 from tests.ingest.world import ANN, LIMIT, World
 
 BOB = Principal("bob")
@@ -164,6 +167,43 @@ def test_rights_change_at_once_in_catalog_and_index(world: World) -> None:
         world.intake.set_access("nothing", frozenset({EVERYONE}))
 
 
+class Unsteady(FakeIndex):
+    down = False
+
+    def delete(self, revision_ids: Sequence[str]) -> None:
+        self._refuse()
+        super().delete(revision_ids)
+
+    def set_access(self, document_id: str, access: frozenset[str]) -> None:
+        self._refuse()
+        super().set_access(document_id, access)
+
+    def _refuse(self) -> None:
+        if self.down:
+            raise IndexUnavailable("nobody answers")
+
+
+def test_removals_and_rights_take_effect_while_the_index_is_down_and_reach_it_later(
+    tmp_path: Path,
+) -> None:
+    index = Unsteady()
+    world = World(tmp_path, index=index)
+    hand_in(world, "first plan", name="1.txt")
+    hand_in(world, "second plan", name="2.txt")
+    work(world)
+    ids = {p.text: p.document.id for p in world.find("plan")}
+    index.down = True
+    world.intake.remove(ids["first plan"])
+    world.intake.set_access(ids["second plan"], frozenset({"u:bob"}))
+    assert world.find("plan") == []
+    index.down = False
+    recover(world.catalog, world.index, world.catalog, exclusive=False)
+    assert [(p.document_id, p.access) for p in index.points.values()] == [
+        (ids["second plan"], frozenset({"u:bob"}))
+    ]
+    world.close()
+
+
 def test_the_original_of_an_upload_and_of_a_local_file_can_be_had(
     world: World, tmp_path: Path
 ) -> None:
@@ -193,11 +233,10 @@ class RacingBlobs(FolderBlobs):
         return kept
 
 
-def test_a_file_that_arrives_while_its_twin_is_dropped_is_not_lost(
-    world: World, tmp_path: Path
-) -> None:
+def test_a_file_that_arrives_while_its_twin_is_dropped_is_not_lost(tmp_path: Path) -> None:
     blobs = RacingBlobs(tmp_path / "racing")
-    world.originals._blobs = blobs
+    world = World(tmp_path, blobs=blobs)
     blobs.rival = Originals(blobs, world.catalog)
     taken = hand_in(world, "precious")
     assert blobs.read(taken.digest) == b"precious"
+    world.close()

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ HANDBOOK = Path(__file__).parents[2] / "examples" / "handbook.pdf"
 ORDER = ["received", "parsed", "embedded", "upserted", "switched"]
 
 
-def lines(*records: dict[str, object]) -> str:
+def lines(*records: Mapping[str, object]) -> str:
     return "\n".join(json.dumps(record) for record in records)
 
 
@@ -177,19 +177,24 @@ def test_an_index_that_fails_stops_the_run_and_what_was_visible_stays(
 
 
 class RemovedMeanwhile(World):
-    """Somebody removes the document when its points are in the index but not yet visible."""
+    """Somebody removes the document, and cleans up, when a state is reached."""
 
     victim = ""
+    state = ""
 
     def pass_state(self, state: str) -> None:
         super().pass_state(state)
-        if state == "upserted" and self.victim:
+        if state == self.state and self.victim:
             self.catalog.remove(self.victim)
             clean(self.catalog, self.index)
 
 
-def test_what_is_removed_while_it_is_being_indexed_stays_removed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("state", ["received", "embedded", "upserted"])
+def test_what_is_removed_while_it_is_being_indexed_stays_removed(
+    tmp_path: Path, state: str
+) -> None:
     world = RemovedMeanwhile(tmp_path)
+    world.state = state
     (event,) = world.ingest("a.txt", "old secret")
     world.victim = str(event.document_id)
     (event,) = world.ingest("a.txt", "new secret")

@@ -10,7 +10,7 @@ import pytest
 from knowledge.errors import NotFound
 from knowledge.models import Outcome
 from tests.fakes import FakeIndex
-from tests.ingest.world import World, outcomes
+from tests.ingest.world import World, outcomes, refusing
 
 INDEXED, UNCHANGED, REMOVED = Outcome.INDEXED, Outcome.UNCHANGED, Outcome.REMOVED
 
@@ -123,31 +123,28 @@ def test_a_missing_path_is_an_error_before_anything_is_done(world: World, docs: 
     assert count(world) == 0
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_nothing_is_removed_from_a_folder_that_cannot_be_listed(world: World, docs: Path) -> None:
-    world.sync(docs)
-    (docs / "sub").chmod(0)
-    try:
-        assert by_name(world, docs) == {"sub": "rejected", "a.txt": "unchanged"}
-    finally:
-        (docs / "sub").chmod(0o700)
-    assert "the banana text" in world.texts("banana")
-
-
-def test_nothing_is_removed_below_a_folder_whose_listing_failed(
+def test_nothing_is_removed_from_a_folder_that_cannot_be_listed(
     world: World, docs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.sync(docs)
-    real = os.scandir
-
-    def scandir(path: str) -> object:
-        if str(path).endswith("sub"):
-            raise PermissionError(13, "Permission denied", str(path))
-        return real(path)
-
-    monkeypatch.setattr(os, "scandir", scandir)
-    assert by_name(world, docs) == {"sub": "rejected", "a.txt": "unchanged"}
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", refusing("sub"))
+        assert by_name(world, docs) == {"sub": "rejected", "a.txt": "unchanged"}
     assert "the banana text" in world.texts("banana")
+    world.sync(docs)
+    assert world.catalog.failures() == []
+
+
+def test_a_file_that_vanishes_before_its_turn_is_reported_and_removed_the_next_time(
+    world: World, docs: Path
+) -> None:
+    world.sync(docs)
+    events = world.folders.sync([docs], collection="main")
+    (docs / "a.txt").unlink()
+    codes = {Path(event.uri).name: event.code for event in events}
+    assert codes == {"a.txt": "unreadable", "b.txt": ""}
+    assert by_name(world, docs) == {"a.txt": "removed", "b.txt": "unchanged"}
+    assert world.catalog.failures() == []
 
 
 def test_notes_on_bad_files_last_until_the_file_is_good_or_gone(world: World, docs: Path) -> None:

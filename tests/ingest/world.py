@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ingest.intake import CatalogIntake
@@ -55,9 +55,10 @@ class World:
         index: Index | None = None,
         parser: Parser | None = None,
         sizes: Sizes | None = None,
+        blobs: FolderBlobs | None = None,
     ) -> None:
         self.catalog = SqlCatalog.open(f"sqlite:///{folder / 'catalog.sqlite'}")
-        self.blobs = FolderBlobs(folder / "blobs")
+        self.blobs = blobs or FolderBlobs(folder / "blobs")
         self.index = index or FakeIndex()
         self.embedder = FakeEmbedder()
         self.sparse = Bm25Encoder()
@@ -167,7 +168,13 @@ def outcomes(events: Sequence[IngestEvent]) -> list[Outcome]:
     return [event.outcome for event in events]
 
 
-def stopped() -> threading.Event:
-    event = threading.Event()
-    event.set()
-    return event
+def refusing(name: str) -> Callable[[str], object]:
+    """Return an `os.scandir` that may not list folders of this name."""
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:
+        if Path(path).name == name:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    return refuse

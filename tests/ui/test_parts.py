@@ -107,17 +107,26 @@ def test_every_state_of_an_upload_is_said_in_words(state: SubmissionState) -> No
 
     assert "a.pdf" in shown_text(html)
     assert ("not added: encrypted" in html) == (state is SubmissionState.FAILED)
-    assert html.count('class="fn-good"') == (3 if state is SubmissionState.DONE else 0)
+    assert ("fn-steps" in html) == (state in ("received", "working"))
 
 
 def test_an_ill_part_of_the_service_is_named() -> None:
-    well = parts.health_html(Health("ok", "0.1.0", {"catalog": "ok"}))
-    limited = parts.health_html(Health("ok", "0.1.0", {"model": "does not answer"}))
-    ill = parts.health_html(Health("unavailable", "0.1.0", {"index": "does not answer"}))
+    well = parts.health_html(Health("ok", "0.1.0", {"catalog": "ok", "answers": "extractive"}))
+    written = parts.health_html(Health("ok", "0.1.0", {"answers": "gpt-oss-20b"}))
+    ill = parts.health_html(Health("unavailable", "0.1.0", {"index": "unavailable"}))
 
-    assert "Service ready ·" in shown_text(well)
-    assert "with limits" in limited and "model: does not answer" in limited
-    assert "not ready" in ill
+    assert "Service ready" in well and "Answers are quoted sentences" in well
+    assert "catalog" not in well
+    assert "Answers by gpt-oss-20b" in written
+    assert "Not ready" in ill and "index: unavailable" in ill
+
+
+def test_quoted_sentences_are_not_taken_for_markdown() -> None:
+    text = "1. Stop *all* of `it` | now. [1]"
+
+    quoted = parts.answered_html(scripted.answer(text, [CITED]))
+
+    assert "<p>1. Stop *all* of `it` | now.<sup" in quoted
 
 
 def test_numbers_of_documents_read_well() -> None:

@@ -69,6 +69,7 @@ def test_hidden_and_reordering_characters_go_and_joiners_stay() -> None:
     assert visible("a\u200bb\u202ec\u2066d\U000e0041e\ufefff\u00adg") == "abcdefg"
     assert visible("\u0645\u06cc\u200c\u062e") == "\u0645\u06cc\u200c\u062e"
     assert visible("\uf0b7 item") == "• item"
+    assert visible("free\x0bstandard") == "free\nstandard"
 
 
 def test_runs_of_blanks_become_one_space_but_code_keeps_its_layout() -> None:

@@ -1,9 +1,10 @@
-"""Hostile work in the jail. Each case runs in a fresh process: the jail forks, pytest has threads."""
+"""Hostile work in the jail. Each case has a fresh process: the jail forks, pytest has threads."""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -82,7 +83,7 @@ def work():
         while time.process_time() < until: pass
         yield b"%d" % number
 """
-    *frames, code, message = run(busy)
+    *frames, code, _ = run(busy)
     assert code == "timeout"
     assert 4 <= len(frames) <= 16
 
@@ -152,9 +153,8 @@ def work():
     assert run(garbage)[0] == "crashed"
 
 
-def test_nothing_can_be_written_and_no_process_outlives_the_work(tmp_path: Path) -> None:
-    target = tmp_path / "written"
-    case = f"""
+def writes_and_forks(target: Path) -> str:
+    return f"""
 limits = Limits()
 def work():
     try:
@@ -165,17 +165,27 @@ def work():
     except OSError:
         pid = -1
     if pid == 0:
-        time.sleep(120)
+        for number in range(3): os.close(number)
+        time.sleep(20)
+        os._exit(0)
     yield b"%d" % pid
 """
-    (pid,) = run(case)
+
+
+def test_nothing_can_be_written_and_no_process_outlives_the_work(tmp_path: Path) -> None:
+    target = tmp_path / "written"
+    (pid,) = run(writes_and_forks(target))
     assert not target.exists() or target.stat().st_size == 0
     assert int(pid) == -1 or not _is_alive(int(pid))
 
 
-def test_the_same_file_can_be_written_outside_the_jail(tmp_path: Path) -> None:
-    (tmp_path / "written").write_text("x")
-    assert (tmp_path / "written").stat().st_size == 1
+def test_without_the_jail_the_same_work_writes_and_leaves_a_process(tmp_path: Path) -> None:
+    target = tmp_path / "written"
+    bare = "\ndef run_jailed(work, limits): return work()\n"
+    (pid,) = run(writes_and_forks(target) + bare)
+    assert target.read_text() == "x"
+    assert _is_alive(int(pid))
+    os.kill(int(pid), signal.SIGKILL)
 
 
 @only_linux
@@ -202,7 +212,7 @@ def work():
 
 
 def _is_alive(pid: int) -> bool:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 1
     while time.monotonic() < deadline:
         try:
             os.kill(pid, 0)

@@ -134,6 +134,21 @@ partition_html(text="<table><tr><td>1</td></tr></table>")
 """
 
 
+def test_content_controls_and_tracked_insertions_are_read_in_their_place() -> None:
+    body = """<w:document
+      xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"><w:body>
+    <w:sdt><w:sdtContent><w:p><w:r><w:t>Cover</w:t></w:r></w:p></w:sdtContent></w:sdt>
+    <w:sdt><w:sdtPr><w:docPartObj><w:docPartGallery w:val="Table of Contents"/></w:docPartObj>
+      </w:sdtPr><w:sdtContent><w:p><w:r><w:t>1 Cover 7</w:t></w:r></w:p></w:sdtContent></w:sdt>
+    <w:p><w:r><w:t xml:space="preserve">pay </w:t></w:r>
+      <w:ins><w:sdt><w:sdtContent><w:r><w:t>forty</w:t></w:r></w:sdtContent></w:sdt></w:ins>
+      <w:del><w:r><w:delText>thirty</w:delText></w:r></w:del>
+      <w:r><w:t xml:space="preserve"> euros</w:t></w:r></w:p>
+    </w:body></w:document>"""
+    parsed = one(repacked(word(), word__document_xml=body.encode()), "a.docx")
+    assert parsed.text == "Cover\n\npay forty euros"
+
+
 def test_neither_torch_nor_a_language_model_is_imported_and_nothing_calls_home() -> None:
     assert _imported_and_called(OURS, parser_environment()) == ([], 0)
 

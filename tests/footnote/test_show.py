@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import doctest
+import types
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import footnote.show
+import serving.auth
+import serving.wire
+from footnote import show
+
+ANSWER = {
+    "text": "The budget is 4211 euros. [1]",
+    "verdict": "answered",
+    "citations": [
+        {"number": 1, "title": "Herd", "uri": "/herd.pdf", "page": 2, "quote": "It is\n4211 euros."}
+    ],
+    "model": "extractive",
+    "extractive": True,
+    "fallback_reason": "",
+}
+
+
+@pytest.mark.parametrize("module", [footnote.show, serving.auth, serving.wire])
+def test_the_examples_in_docstrings_hold(module: types.ModuleType) -> None:
+    results = doctest.testmod(module)
+    assert results.attempted > 0
+    assert results.failed == 0
+
+
+def test_an_answer_is_shown_with_its_verdict_and_footnotes() -> None:
+    assert show.answer(ANSWER).splitlines() == [
+        "The budget is 4211 euros. [1]",
+        "",
+        "(answered; extractive: sentences quoted from the documents, no model wrote this)",
+        "",
+        "[1] Herd, page 2",
+        "    /herd.pdf",
+        "    “It is 4211 euros.”",
+    ]
+
+
+def test_a_fallback_and_a_model_are_told_apart() -> None:
+    fallen = show.answer({**ANSWER, "fallback_reason": "timeout"})
+    assert "extractive, since the model could not answer: timeout" in fallen
+    written = show.answer({**ANSWER, "extractive": False, "model": "gpt-oss-20b"})
+    assert "written by gpt-oss-20b" in written
+
+
+def test_not_knowing_is_said() -> None:
+    unknown = {**ANSWER, "text": "", "citations": [], "verdict": "not_found"}
+    assert "I do not know" in show.answer(unknown)
+    assert show.passages({"passages": []}) == "Nothing found."
+
+
+@given(st.text())
+def test_no_text_can_steer_the_terminal(text: str) -> None:
+    citation = {**ANSWER["citations"][0], "title": text, "uri": text, "quote": text}  # type: ignore[index]
+    shown = show.answer({**ANSWER, "text": text, "citations": [citation]})
+    assert all(character.isprintable() or character == "\n" for character in shown)
+
+
+def test_a_summary_lists_what_is_not_searchable_with_the_reason() -> None:
+    events = [
+        {"outcome": "indexed", "uri": "/a", "chunks": 1, "reason": ""},
+        {"outcome": "rejected", "uri": "/b.pdf", "chunks": 0, "reason": "it is encrypted"},
+        {"outcome": "empty", "uri": "/c.pdf", "chunks": 0, "reason": "it holds no text"},
+    ]
+    shown = show.summary(events)
+    assert shown.startswith("1 empty, 1 indexed, 1 rejected")
+    assert "/b.pdf: it is encrypted" in shown
+    assert "/c.pdf: it holds no text" in shown
+    assert show.summary([]).startswith("nothing to do")

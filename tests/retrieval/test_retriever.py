@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from knowledge.access import AccessFilter
+from knowledge.catalog.store import SqlCatalog
+from knowledge.errors import AccessDenied
+from knowledge.models import (
+    EVERYONE,
+    NOBODY,
+    Block,
+    BlockKind,
+    Chunk,
+    Document,
+    Embedding,
+    Hit,
+    Point,
+    Principal,
+    Question,
+    Revision,
+    Source,
+    Span,
+    Turn,
+    derive_id,
+)
+from knowledge.sparse import Bm25Encoder
+from retrieval.retriever import SPARE_HITS, Retriever, condense
+from tests.fakes import FakeEmbedder, FakeIndex
+
+ANN = Principal("ann", groups=frozenset({"staff"}))
+SOURCE = Source(id="source", kind="folder", uri="/docs")
+
+
+class Shelf:
+    """A catalog and an index that know the same documents, one chunk each."""
+
+    def __init__(self, catalog: SqlCatalog) -> None:
+        self.catalog = catalog
+        self.index = Counted()
+        self.embedder = FakeEmbedder()
+        self.sparse = Bm25Encoder()
+        catalog.ensure_source(SOURCE)
+
+    def add(
+        self, text: str, *, access: frozenset[str] = frozenset({EVERYONE}), collection: str = "main"
+    ) -> str:
+        """Make a document live; return its id."""
+        document = Document(
+            id=derive_id(text),
+            source_id=SOURCE.id,
+            uri=f"/docs/{text}",
+            title="Title",
+            collection=collection,
+            access=access,
+        )
+        revision_id = self.catalog.receive(document, digest="0" * 64, versions="1")
+        span = Span(0, len(text))
+        chunk = Chunk(derive_id(revision_id, "0"), revision_id, 0, span)
+        revision = Revision(
+            id=revision_id,
+            document_id=document.id,
+            digest="0" * 64,
+            text=text,
+            blocks=(Block(BlockKind.PARAGRAPH, span),),
+            parser="1",
+            chunker="1",
+            seen_at=datetime.now(UTC),
+        )
+        weights = self.sparse.encode_passage(text)
+        self.catalog.store_parsed(revision, [chunk], [weights.indices])
+        embedding = Embedding(self.embedder.embed([text])[0], weights)
+        self.index.upsert(
+            [Point(chunk.id, document.id, revision_id, collection, access, embedding)]
+        )
+        self.catalog.switch(document, revision_id)
+        return document.id
+
+    def retriever(self, *, tokens: int = 1000, passages: int = 5) -> Retriever:
+        return Retriever(
+            embedder=self.embedder,
+            sparse=self.sparse,
+            index=self.index,
+            library=self.catalog,
+            context_tokens=tokens,
+            context_passages=passages,
+        )
+
+
+class Counted(FakeIndex):
+    """An index that remembers how deep it was asked to look."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.limits: list[int] = []
+
+    def search(self, embedding: Embedding, access: AccessFilter, *, limit: int) -> list[Hit]:
+        self.limits.append(limit)
+        return super().search(embedding, access, limit=limit)
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Iterator[Shelf]:
+    catalog = SqlCatalog.open(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
+    yield Shelf(catalog)
+    catalog.close()
+
+
+def test_the_best_passage_comes_first_and_ranks_count_from_one(shelf: Shelf) -> None:
+    for text in ("The canteen opens at noon.", "Parking costs 5 euro.", "Dogs may come along."):
+        shelf.add(text)
+    found = shelf.retriever().search("When does the canteen open?", ANN)
+    assert found[0].text == "The canteen opens at noon."
+    assert [passage.rank for passage in found] == [1, 2, 3]
+
+
+def test_never_more_passages_come_than_asked_for(shelf: Shelf) -> None:
+    for n in range(12):
+        shelf.add(f"The canteen opens at {n}.")
+    assert len(shelf.retriever().search("canteen", ANN, limit=5)) == 5
+
+
+def test_nobody_is_denied_before_anything_is_searched(shelf: Shelf) -> None:
+    with pytest.raises(AccessDenied):
+        shelf.retriever().search("canteen", NOBODY)
+    assert shelf.index.limits == []
+
+
+def test_the_catalog_turns_away_what_a_stale_index_still_shows(shelf: Shelf) -> None:
+    secret = shelf.add("The canteen will close.", access=frozenset({"g:staff"}))
+    shelf.add("The canteen opens at noon.")
+    retriever = shelf.retriever()
+    assert len(retriever.search("canteen", ANN)) == 2
+    shelf.catalog.set_access(secret, frozenset({"g:board"}))
+    assert [p.text for p in retriever.search("canteen", ANN)] == ["The canteen opens at noon."]
+
+
+def test_a_list_stays_full_when_the_best_hits_are_turned_away(shelf: Shelf) -> None:
+    for n in range(40):
+        removed = shelf.add(f"canteen canteen {n}")
+        shelf.catalog.remove(removed)
+    for n in range(10):
+        shelf.add(f"The canteen serves a soup and a dessert on day {n}.")
+    found = shelf.retriever().search("canteen", ANN, limit=10)
+    assert len(found) == 10
+    assert shelf.index.limits[0] == 10 + SPARE_HITS
+    assert len(shelf.index.limits) > 1
+
+
+def test_a_short_page_is_not_asked_for_again(shelf: Shelf) -> None:
+    shelf.add("The canteen opens at noon.")
+    shelf.retriever().search("canteen", ANN)
+    assert len(shelf.index.limits) == 1
+
+
+def test_a_collection_narrows_the_search(shelf: Shelf) -> None:
+    shelf.add("The canteen opens at noon.", collection="house")
+    shelf.add("The canteen is new.", collection="news")
+    found = shelf.retriever().search("canteen", ANN, collection="news")
+    assert [passage.document.collection for passage in found] == ["news"]
+
+
+def test_a_context_holds_what_fits_the_budget(shelf: Shelf) -> None:
+    for n in range(8):
+        shelf.add(f"The canteen serves soup number {n}.")
+    context = shelf.retriever(tokens=30).retrieve(Question("canteen soup"), ANN)
+    assert 0 < context.tokens <= 30
+    assert 1 <= len(context.passages) < 5
+
+
+def test_a_follow_up_is_searched_with_what_was_asked_before(shelf: Shelf) -> None:
+    shelf.add("In winter the canteen opens at eleven.")
+    shelf.add("In winter the garage is heated.")
+    history = (Turn("user", "When does the canteen open?"), Turn("assistant", "At noon. [1]"))
+    question = Question("And in winter?", history=history)
+    [first, *_] = shelf.retriever().retrieve(question, ANN).passages
+    assert "canteen" in first.text
+
+
+def test_only_the_last_questions_are_remembered_and_never_the_answers() -> None:
+    history = tuple(
+        turn for n in range(5) for turn in (Turn("user", f"q{n}"), Turn("assistant", f"a{n}"))
+    )
+    assert condense(Question("now", history=history)) == "now\nq4\nq3"

@@ -1,0 +1,172 @@
+"""What the chat adapter and a vLLM server owe each other; the stub and a real server pass it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+
+import pytest
+
+from knowledge.errors import ModelError
+from knowledge.models import Context, Delta, Effort, Principal, Question, Usage
+from serving.answer import Answerer
+from serving.chat import ChatGenerator, Limits
+from serving.events import AnswerEvent, Event, Terminal
+from serving.extractive import ExtractiveGenerator
+from tests.fakes import context
+
+ASKED = context("What does soup cost?", "Soup costs three euro.", "Tea is free.")
+LIMITS = Limits(seconds=60, first_seconds=60, answer_tokens=64)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server under contract."""
+
+    url: str
+    model: str
+    key: str
+    running: Callable[[], int]
+    """How many requests it works on right now."""
+    steer: Mapping[str, object]
+    """Fields that make it write `Soup costs three euro [1].`"""
+    endless: Mapping[str, object]
+    """Fields that make it write until it is stopped."""
+
+
+async def read(
+    server: Server,
+    asked: Context = ASKED,
+    *,
+    model: str = "",
+    key: str = "",
+    limits: Limits = LIMITS,
+    extra: Mapping[str, object] | None = None,
+) -> list[Delta]:
+    """Return all deltas of one answer."""
+    generator = ChatGenerator(
+        server.url,
+        model or server.model,
+        api_key=key or server.key,
+        limits=limits,
+        extra=server.steer if extra is None else extra,
+    )
+    try:
+        async with aclosing(generator.generate(asked)) as deltas:
+            return [delta async for delta in deltas]
+    finally:
+        await generator.aclose()
+
+
+def fault(server: Server, asked: Context = ASKED, **changes: object) -> ModelError:
+    """Return the error that reading an answer ends with."""
+    with pytest.raises(ModelError) as caught:
+        asyncio.run(read(server, asked, **changes))  # type: ignore[arg-type]
+    return caught.value
+
+
+class ChatContract:
+    """Needs a fixture `server` with a `Server`."""
+
+    def test_an_answer_comes_in_pieces_and_ends_with_the_usage(self, server: Server) -> None:
+        deltas = asyncio.run(read(server))
+        text = "".join(delta.text for delta in deltas)
+        assert text.strip() == "Soup costs three euro [1]."
+        assert sum(bool(delta.text) for delta in deltas) > 1
+        usage = deltas[-1].usage
+        assert isinstance(usage, Usage)
+        assert usage.prompt_tokens > 60
+        assert usage.completion_tokens > usage.reasoning_tokens >= 0
+
+    def test_reasoning_is_hidden_unless_asked_for(self, server: Server) -> None:
+        assert not any(delta.reasoning for delta in asyncio.run(read(server)))
+
+    @pytest.mark.parametrize("effort", list(Effort))
+    def test_every_effort_is_accepted(self, server: Server, effort: Effort) -> None:
+        asked = replace(ASKED, question=replace(ASKED.question, effort=effort))
+        assert asyncio.run(read(server, asked))
+
+    def test_a_cap_on_thinking_is_accepted(self, server: Server) -> None:
+        assert asyncio.run(read(server, limits=replace(LIMITS, thinking_tokens=16)))
+
+    def test_a_wrong_key_is_unauthorized(self, server: Server) -> None:
+        assert fault(server, key="wrong").code == "unauthorized"
+
+    def test_an_unknown_model_is_not_found(self, server: Server) -> None:
+        error = fault(server, model="nope")
+        assert error.code == "http_404"
+        assert "does not exist" in str(error)
+
+    def test_an_overlong_prompt_is_told_apart(self, server: Server) -> None:
+        long = context("What?", "soup tea cake " * 8000)
+        assert fault(server, long).code == "context_overflow"
+
+    def test_a_refused_field_is_a_client_error(self, server: Server) -> None:
+        extra = {**server.steer, "reasoning_effort": "none"}
+        assert fault(server, extra=extra).code == "http_400"
+
+    def test_a_text_that_reaches_the_token_limit_is_cut(self, server: Server) -> None:
+        error = fault(server, extra={**server.endless, "max_tokens": 12})
+        assert error.code in ("length", "reasoning_only", "harmony_markup")
+
+    def test_leaving_early_stops_the_server(self, server: Server) -> None:
+        async def leave() -> None:
+            generator = ChatGenerator(
+                server.url,
+                server.model,
+                api_key=server.key,
+                limits=LIMITS,
+                extra={**server.endless, "include_reasoning": True},
+            )
+            async with aclosing(generator.generate(ASKED)) as deltas:
+                await anext(deltas)
+                assert await asyncio.to_thread(until, lambda: server.running() == 1)
+            await generator.aclose()
+
+        asyncio.run(leave())
+        assert until(lambda: server.running() == 0)
+
+    def test_a_server_that_is_not_there_is_unavailable(self, server: Server) -> None:
+        nowhere = replace(server, url="http://127.0.0.1:9/v1")
+        assert fault(nowhere).code == "unavailable"
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_noise_ends_in_exactly_one_terminal_event(self, server: Server, seed: int) -> None:
+        noise = {"temperature": 1.0, "seed": seed, "max_tokens": 48}
+        events = asyncio.run(stream(server, noise))
+        assert sum(isinstance(event, Terminal) for event in events) == 1
+        assert isinstance(events[-1], AnswerEvent)
+
+
+def until(condition: Callable[[], bool], *, seconds: float = 10) -> bool:
+    """Wait until `condition` holds; say whether it came about."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+async def stream(server: Server, extra: Mapping[str, object]) -> list[Event]:
+    """Return all events of an answer by the server, with the extractive writer behind it."""
+    generator = ChatGenerator(
+        server.url, server.model, api_key=server.key, limits=LIMITS, extra=extra
+    )
+    answerer = Answerer(
+        retriever=Found(), generator=generator, fallback=ExtractiveGenerator(threshold=0.3)
+    )
+    try:
+        return [event async for event in answerer.stream(ASKED.question, Principal("ann"))]
+    finally:
+        await generator.aclose()
+
+
+class Found:
+    """Finds the same context for every question."""
+
+    def retrieve(self, question: Question, principal: Principal) -> Context:
+        return ASKED

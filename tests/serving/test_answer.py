@@ -1,0 +1,274 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import aclosing
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from knowledge.errors import (
+    AccessDenied,
+    CatalogUnavailable,
+    FootnoteError,
+    IndexUnavailable,
+    ModelError,
+)
+from knowledge.models import (
+    NOBODY,
+    Answer,
+    Context,
+    Delta,
+    Effort,
+    Principal,
+    Question,
+    Usage,
+    Verdict,
+)
+from knowledge.ports import Generator
+from serving.answer import Answerer
+from serving.events import (
+    AnswerEvent,
+    CitationEvent,
+    DeltaEvent,
+    ErrorEvent,
+    Event,
+    PassagesEvent,
+    Terminal,
+)
+from serving.extractive import ExtractiveGenerator
+from serving.prompt import NOT_FOUND, NOT_FOUND_ANSWER
+from tests.fakes import Parrot, context
+
+ANN = Principal("ann")
+ASKED = context("What does soup cost?", "Soup costs three euro. Tea is free.", "Cake is sweet.")
+QUOTES = ExtractiveGenerator(0.3)
+
+
+class Found:
+    """Finds the same context for every question, or fails."""
+
+    def __init__(self, found: Context | FootnoteError) -> None:
+        self._found = found
+
+    def retrieve(self, question: Question, principal: Principal) -> Context:
+        if not principal.tokens():
+            raise AccessDenied("nobody")
+        if isinstance(self._found, FootnoteError):
+            raise self._found
+        return self._found
+
+
+def events(
+    generator: Generator,
+    *,
+    fallback: Generator | None = None,
+    found: Context | FootnoteError = ASKED,
+    principal: Principal = ANN,
+) -> list[Event]:
+    answerer = Answerer(retriever=Found(found), generator=generator, fallback=fallback)
+
+    async def run() -> list[Event]:
+        return [event async for event in answerer.stream(ASKED.question, principal)]
+
+    return asyncio.run(run())
+
+
+def answer_in(told: Sequence[Event]) -> Answer:
+    assert isinstance(told[-1], AnswerEvent), told[-1]
+    return told[-1].answer
+
+
+def error_in(told: Sequence[Event]) -> ErrorEvent:
+    assert isinstance(told[-1], ErrorEvent), told[-1]
+    return told[-1]
+
+
+def shown(told: Sequence[Event]) -> str:
+    return "".join(event.text for event in told if isinstance(event, DeltaEvent))
+
+
+def test_a_stream_tells_passages_then_text_then_citations_then_the_answer() -> None:
+    told = events(Parrot("Soup costs ", "three euro 【", "1†L1】."))
+    assert [type(event) for event in told] == [
+        PassagesEvent,
+        DeltaEvent,
+        DeltaEvent,
+        DeltaEvent,
+        CitationEvent,
+        AnswerEvent,
+    ]
+    answer = answer_in(told)
+    assert answer.text == shown(told) == "Soup costs three euro [1]."
+    assert answer.verdict is Verdict.ANSWERED
+    assert [citation.quote for citation in answer.citations] == ["Soup costs three euro."]
+    assert (answer.model, answer.extractive, answer.fallback_reason) == ("parrot", False, "")
+    assert list(answer.timings_ms) == ["retrieval", "first_delta", "total"]
+
+
+def test_usage_and_effort_are_told_and_reasoning_is_not() -> None:
+    usage = Usage(prompt_tokens=9, completion_tokens=5, reasoning_tokens=2)
+    thought = Delta(reasoning="The canary thinks.")
+    told = events(Parrot(thought, "Soup costs three euro [1].", Delta(usage=usage)))
+    answer = answer_in(told)
+    assert (answer.usage, answer.effort) == (usage, Effort.LOW)
+    assert "canary" not in repr(told)
+
+
+def test_marks_that_point_nowhere_are_counted() -> None:
+    answer = answer_in(events(Parrot("Soup costs three euro [1][7]. Tea is free [2] [9].")))
+    assert answer.text == "Soup costs three euro [1]. Tea is free [2]."
+    assert answer.dropped_markers == 2
+
+
+def test_a_sentence_without_a_mark_makes_the_answer_a_part() -> None:
+    told = events(Parrot("Soup costs three euro [1]. Everybody loves it."))
+    assert answer_in(told).verdict is Verdict.PARTLY
+
+
+def test_the_extractive_writer_answers_and_says_what_it_is() -> None:
+    told = events(QUOTES)
+    answer = answer_in(told)
+    assert answer.text == shown(told) == "Soup costs three euro. [1]"
+    assert (answer.extractive, answer.model) == (True, "extractive")
+    assert answer.citations[0].support == 1.0
+    assert answer.verdict is Verdict.ANSWERED
+
+
+@pytest.mark.parametrize(
+    "said", ["", " \n", NOT_FOUND, f" {NOT_FOUND}.\n", f"**{NOT_FOUND}** The sources say nothing."]
+)
+def test_a_model_that_finds_nothing_says_so_in_our_words(said: str) -> None:
+    told = events(Parrot(*said), fallback=QUOTES)
+    answer = answer_in(told)
+    assert answer.text == shown(told) == NOT_FOUND_ANSWER
+    assert (answer.verdict, answer.citations) == (Verdict.NOT_FOUND, ())
+
+
+def test_a_cited_answer_about_the_word_itself_is_shown() -> None:
+    told = events(Parrot(f"{NOT_FOUND} means that soup costs nothing [1]."))
+    assert answer_in(told).text == shown(told) == f"{NOT_FOUND} means that soup costs nothing [1]."
+
+
+def test_without_passages_no_model_is_asked() -> None:
+    parrot = Parrot("Soup costs three euro [1].")
+    told = events(parrot, found=context("What does soup cost?"))
+    assert answer_in(told).verdict is Verdict.NOT_FOUND
+    assert parrot.contexts == []
+
+
+def test_a_model_that_fails_before_any_text_is_stood_in_for() -> None:
+    failure = ModelError("The model did not begin to answer in time.", code="timeout")
+    told = events(Parrot(failure=failure), fallback=QUOTES)
+    answer = answer_in(told)
+    assert answer.text == shown(told) == "Soup costs three euro. [1]"
+    assert answer.extractive
+    assert answer.fallback_reason == "The model did not begin to answer in time. (timeout)"
+
+
+def test_a_model_that_fails_midway_is_replaced_by_the_final_answer() -> None:
+    failure = ModelError("The connection to the model server broke.", code="reset")
+    told = events(Parrot("Soup costs ", "ten euro", failure=failure), fallback=QUOTES)
+    assert shown(told) == "Soup costs ten euro"
+    answer = answer_in(told)
+    assert answer.text == "Soup costs three euro. [1]"
+    assert answer.fallback_reason.endswith("(reset)")
+    cited = tuple(event.citation for event in told if isinstance(event, CitationEvent))
+    assert cited == answer.citations
+
+
+def test_a_text_that_cites_nothing_is_not_an_answer() -> None:
+    told = events(Parrot("Soup costs ten euro [8]."), fallback=QUOTES)
+    assert answer_in(told).text == "Soup costs three euro. [1]"
+    assert answer_in(told).fallback_reason.endswith("(uncited)")
+    assert error_in(events(Parrot("Soup costs ten euro."))).code == "uncited"
+
+
+def test_a_text_cut_at_the_token_limit_stays_and_says_that_it_is_cut() -> None:
+    failure = ModelError("cut", code="length")
+    told = events(Parrot("Soup costs three euro [1]. Tea is", failure=failure), fallback=QUOTES)
+    answer = answer_in(told)
+    assert answer.text == shown(told) == "Soup costs three euro [1]. Tea is …"
+    assert (answer.verdict, answer.fallback_reason) == (Verdict.PARTLY, "")
+
+
+@pytest.mark.parametrize(
+    ("code", "retryable"),
+    [("timeout", True), ("http_503", True), ("http_404", False), ("unauthorized", False)],
+)
+def test_without_a_stand_in_a_failing_model_is_an_error(code: str, retryable: bool) -> None:
+    told = events(Parrot("Soup ", failure=ModelError("It failed.", code=code)))
+    assert error_in(told) == ErrorEvent(code, "It failed.", retryable)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        pytest.param(IndexUnavailable("down"), "index_unavailable", id="index"),
+        pytest.param(CatalogUnavailable("down"), "catalog_unavailable", id="catalog"),
+    ],
+)
+def test_a_part_that_is_down_is_a_passing_error(error: FootnoteError, code: str) -> None:
+    assert events(Parrot("Soup"), found=error) == [ErrorEvent(code, "down", retryable=True)]
+
+
+def test_nobody_gets_an_error_and_no_passages() -> None:
+    told = events(Parrot("Soup"), principal=NOBODY)
+    assert [type(event) for event in told] == [ErrorEvent]
+    assert error_in(told).code == "unauthorized"
+
+
+def test_closing_the_stream_early_stops_the_model() -> None:
+    parrot = Parrot("Soup costs three euro [1]. ", forever=True)
+    answerer = Answerer(retriever=Found(ASKED), generator=parrot)
+
+    async def read_a_little() -> None:
+        async with aclosing(answerer.stream(ASKED.question, ANN)) as told:
+            async for event in told:
+                if isinstance(event, DeltaEvent):
+                    break
+
+    asyncio.run(read_a_little())
+    assert parrot.closed
+
+
+def test_an_answer_is_the_last_event_of_the_stream() -> None:
+    answerer = Answerer(retriever=Found(ASKED), generator=Parrot("Soup costs three euro [1]."))
+    last = asyncio.run(answerer.answer(ASKED.question, ANN))
+    assert isinstance(last, AnswerEvent)
+    assert last.answer.text == "Soup costs three euro [1]."
+
+
+PIECES = st.lists(
+    st.sampled_from(
+        [
+            *("Soup costs ", "three euro", ".", " ", "[1]", "[", "2", "]", "【1†", "L3】", "[9]"),
+            *(NOT_FOUND, "NOT_", "<|end|>", "(http://e.vil)", "Tea is free [2]. ", "\n"),
+        ]
+    ),
+    max_size=12,
+)
+FAILURES = st.sampled_from([None, "timeout", "length", "harmony_markup"])
+
+
+@given(PIECES, FAILURES, st.booleans())
+def test_whatever_a_model_says_there_is_one_end_and_nothing_unresolved(
+    pieces: list[str], code: str | None, has_fallback: bool
+) -> None:
+    failure = ModelError("failed", code=code) if code else None
+    fallback = QUOTES if has_fallback else None
+    told = events(Parrot(*pieces, failure=failure), fallback=fallback)
+    assert sum(isinstance(event, Terminal) for event in told) == 1
+    if not isinstance(told[-1], AnswerEvent):
+        assert not has_fallback
+        return
+    answer = told[-1].answer
+    revisions = {passage.revision_id: passage for passage in ASKED.passages}
+    for citation in answer.citations:
+        assert citation.span.cut(revisions[citation.revision_id].text) == citation.quote
+    if not answer.fallback_reason:
+        assert shown(told) == answer.text
+    if answer.verdict is not Verdict.NOT_FOUND:
+        assert answer.citations
+        assert NOT_FOUND_ANSWER not in answer.text

@@ -1,0 +1,214 @@
+"""The page in a real browser: the real service behind it, and a scripted one for what is rare."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from knowledge.settings import ROOT
+from tests import service
+from tests.requirements import require
+from tests.ui import scripted
+from tests.ui.judge import FORMS
+
+pytestmark = pytest.mark.chromium
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+]
+PAPERS = ["handbook.pdf", "security.docx", "glossary.html", "settings.xlsx"]
+LOADED = "a[href], img, svg image, iframe, script, link, object, embed, video, audio, .katex, form"
+WAIT = 30_000
+"""Milliseconds."""
+
+expect.set_options(timeout=WAIT)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    require(CHROMIUM, "Chromium", "apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def tab(browser: Browser) -> Iterator[Page]:
+    """A tab that notes every request beyond this machine, and lets none out."""
+    tab = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light")
+    tab.set_default_timeout(WAIT)
+    outside: list[str] = []
+    tab.route(lambda url: "://127.0.0.1:" not in url, lambda route: route.abort())
+    tab.on("request", lambda asked: outside.append(asked.url) if _leaves(asked.url) else None)
+    tab.__dict__["outside"] = outside
+    yield tab
+    tab.close()
+
+
+def test_a_file_is_added_and_answers_with_its_quote(tab: Page, tmp_path: Path) -> None:
+    with service.serving(tmp_path / "data") as url, page_on(url) as address:
+        tab.goto(address)
+        expect(tab.get_by_text("There is nothing to ask about yet")).to_be_visible()
+
+        tab.locator("input[type=file]").set_input_files(
+            [ROOT / "examples" / name for name in PAPERS]
+        )
+        expect(tab.locator(".fn-steps").first).to_be_visible()
+        expect(tab.locator(".fn-done")).to_have_count(len(PAPERS))
+        expect(tab.get_by_text("Ask about 4 documents")).to_be_visible()
+
+        ask(tab, "How do I back up an embedded installation?")
+        expect(tab.locator(".fn-verdict")).to_have_text("Answered from your documents")
+        expect(tab.locator(".fn-answer .fn-mark").first).to_have_text("1")
+        note = tab.locator(".fn-note").first
+        expect(note.locator(".fn-place")).to_contain_text("handbook.pdf")
+        expect(note.locator(".fn-place")).to_contain_text("page 2")
+        expect(note.locator("blockquote").first).to_contain_text("copy the whole data folder")
+
+        note.get_by_text("Show it in its passage").click()
+        expect(note.locator("mark").first).to_be_visible()
+        picture(tab, "page.png")
+
+        with tab.expect_download() as download:
+            tab.get_by_role("button", name="Download the original").first.click()
+        original = (ROOT / "examples" / "handbook.pdf").read_bytes()
+        assert Path(download.value.path()).read_bytes() == original
+        assert download.value.suggested_filename == "handbook.pdf"
+    assert tab.__dict__["outside"] == []
+
+
+def test_the_answer_grows_while_it_is_written_and_can_be_stopped(tab: Page) -> None:
+    script = scripted.Script(pause=0.15)
+    with scripted.serving(script) as url, page_on(url) as address:
+        tab.goto(address)
+        ask(tab, "How do I back up?")
+        expect(tab.locator(".fn-writing")).to_contain_text("To back up Footnote")
+        assert "data folder" not in tab.locator(".fn-writing").inner_text()
+        expect(tab.locator(".fn-note")).to_have_count(1)
+        expect(tab.locator(".fn-writing")).to_have_count(0)
+
+        ask(tab, "And then?")
+        expect(tab.locator(".fn-writing")).to_contain_text("To back up")
+        tab.get_by_role("button", name="Stop script").click()
+        expect(tab.locator(".fn-writing")).to_have_count(1)
+        script.pause = 0
+        ask(tab, "And now?")
+        expect(tab.get_by_text("The answer was stopped before its end.")).to_be_visible()
+        expect(tab.locator(".fn-note")).to_have_count(2)
+
+
+def test_a_hostile_answer_loads_and_links_nothing(tab: Page) -> None:
+    found = scripted.passage(scripted.document(), "\n\n".join(FORMS))
+    whole = scripted.answer("\n\n".join(FORMS), [scripted.citation(found, found.text)])
+    script = scripted.Script(events=scripted.told(whole.text, [found], whole))
+    with scripted.serving(script) as url, page_on(url) as address:
+        tab.goto(address)
+        ask(tab, "What is there?")
+        expect(tab.locator(".fn-note")).to_have_count(1)
+
+        assert "http://evil.example/?q=secret" in tab.locator(".fn-answer").inner_text()
+        assert loading_nodes(tab, ".stHtml") == []
+        assert tab.__dict__["outside"] == []
+
+
+def test_without_our_rendering_the_same_answer_does_load_and_link(
+    tab: Page, tmp_path: Path
+) -> None:
+    control = tmp_path / "control.py"
+    control.write_text(f"import streamlit as st\nst.markdown({chr(10) * 2!r}.join({FORMS!r}))\n")
+    with streamlit(control) as address:
+        tab.goto(address)
+        nodes = len(loading_nodes(tab, ".stMarkdown"))
+        outside = tab.__dict__["outside"]
+
+    print(f"\nStreamlit's Markdown: {nodes} links and images, {len(outside)} requests; ours: 0, 0")
+    assert nodes > 10
+    assert outside
+
+
+def ask(tab: Page, question: str) -> None:
+    box = tab.get_by_role("textbox", name="Ask a question")
+    expect(box).to_be_enabled()
+    box.fill(question)
+    box.press("Enter")
+
+
+def loading_nodes(tab: Page, within: str) -> list[str]:
+    """Return what in these parts of the page could load something or lead away."""
+    settle(tab)
+    expect(tab.locator(within).first).to_be_visible()
+    found: list[str] = tab.locator(f"{within} :is({LOADED})").evaluate_all(
+        "nodes => nodes.map(node => node.outerHTML.slice(0, 200))"
+    )
+    return found
+
+
+def picture(tab: Page, name: str) -> None:
+    """Keep what the reader sees, as an artefact of the build."""
+    settle(tab)
+    folder = ROOT / "build"
+    folder.mkdir(exist_ok=True)
+    tab.mouse.move(0, 0)
+    tab.screenshot(path=folder / name)
+
+
+def settle(tab: Page) -> None:
+    expect(tab.locator(".stApp")).to_have_attribute("data-test-script-state", "notRunning")
+
+
+@contextlib.contextmanager
+def page_on(url: str) -> Iterator[str]:
+    """Run `footnote ui` on the service at `url`; yield the page's address."""
+    port = service.free_port()
+    settings = {"FOOTNOTE_API_URL": url, "FOOTNOTE_UI_PORT": str(port)}
+    with _running(service.command(ROOT / "build", "ui", **settings), port) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def streamlit(script: Path) -> Iterator[str]:
+    """Run any Streamlit script; yield its address."""
+    port = service.free_port()
+    words = ["-m", "streamlit", "run", str(script), "--server.port", str(port)]
+    words += ["--server.address", "127.0.0.1", "--server.headless", "true"]
+    with _running([sys.executable, *words], port) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def _running(command: list[str], port: int) -> Iterator[str]:
+    address = f"http://127.0.0.1:{port}"
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    try:
+        _await(f"{address}/_stcore/health", process)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _await(url: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        assert process.poll() is None, f"the page ended with {process.returncode}"
+        with contextlib.suppress(urllib.error.URLError), urllib.request.urlopen(url, timeout=5):
+            return
+        time.sleep(0.1)
+    raise AssertionError("the page did not start")
+
+
+def _leaves(url: str) -> bool:
+    return not url.startswith(("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:"))
