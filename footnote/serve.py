@@ -6,9 +6,11 @@ import contextlib
 import errno
 import ipaddress
 import os
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 
 import uvicorn
@@ -30,6 +32,7 @@ def serve(settings: Settings, *, ui: bool, say: Callable[[str], None]) -> None:
         listener = stack.enter_context(_bound(settings.host, settings.port))
         House(settings).gate  # noqa: B018 (says at once what is missing)
         owner = _owner(settings, stack, say)
+        _spool_beside(settings)
         house = stack.enter_context(House(settings))
         say("opening the stores and the embedding model …")
         server = uvicorn.Server(_config(house))
@@ -84,6 +87,15 @@ def _owner(
             "FOOTNOTE_DATA_DIR to another folder"
         )
     return stack.enter_context(held)
+
+
+def _spool_beside(settings: Settings) -> None:
+    """Have uploads spooled on the disk that will keep them, not in a small /tmp."""
+    folder = settings.data_dir / "spool"
+    if settings.embedded:  # a former owner may have been killed
+        shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    tempfile.tempdir = str(folder)
 
 
 @contextlib.contextmanager

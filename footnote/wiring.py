@@ -6,7 +6,6 @@ Everything heavy is imported where it is built, so that a command pays for what 
 from __future__ import annotations
 
 import secrets
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -280,7 +279,6 @@ class House:
         from serving.api import create_app
         from serving.services import Services
 
-        _spool_beside(self.settings)
         return create_app(
             Services(
                 answerer=self.answerer,
@@ -332,10 +330,3 @@ def _works(call: Callable[[], object]) -> bool:
 
 def _word(works: bool) -> str:
     return "ok" if works else "does not answer"
-
-
-def _spool_beside(settings: Settings) -> None:
-    """Have uploads spooled on the disk that will keep them, not in a small /tmp."""
-    folder = settings.data_dir / "spool"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    tempfile.tempdir = str(folder)

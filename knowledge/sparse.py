@@ -7,15 +7,11 @@ what everybody may read: neither a hidden document nor the order of ingestion ch
 from __future__ import annotations
 
 import math
-import threading
 import zlib
 from collections import Counter
-from functools import lru_cache
-
-import snowballstemmer
 
 from knowledge.models import SparseVector, TermStatistics
-from knowledge.text import words
+from knowledge.terms import terms
 
 _SATURATION = 0.9
 _LENGTH_WEIGHT = 0.4
@@ -24,16 +20,6 @@ _AVERAGE_TERMS = 100.0
 document, and would let the length of hidden documents show; chunks are cut to a size, so that a
 constant near their usual number of terms does the same work. Means from 64 to 128 change nDCG@10 by
 less than 0.003 at this small length weight."""
-
-_STOP_WORDS = """
-a an and are as at be but by for from had has have he her his i if in into is it its no not of on
-or s she so such t than that the their them then there these they this to was we were what when
-which who will with you
-"""
-STOP_WORDS = frozenset(_STOP_WORDS.split())
-
-_stemmer = snowballstemmer.stemmer("english")
-_stemmer_lock = threading.Lock()
 
 
 class Bm25Encoder:
@@ -56,23 +42,6 @@ class Bm25Encoder:
         """Weigh each term by its rarity; with empty statistics all terms weigh the same."""
         counts = Counter(map(_term_id, terms(text)))
         return _vector({term: count * _rarity(term, statistics) for term, count in counts.items()})
-
-
-def terms(text: str) -> list[str]:
-    """Return the words of `text` that carry meaning, reduced to their stems, in order.
-
-    >>> terms("The invoices were paid twice")
-    ['invoic', 'paid', 'twice']
-    """
-    return [_stem(word) for word in words(text) if word not in STOP_WORDS]
-
-
-@lru_cache(maxsize=100_000)
-def _stem(word: str) -> str:
-    if not word.isascii() or not word.isalpha():
-        return word
-    with _stemmer_lock:  # the stemmer keeps the word it works on in itself
-        return str(_stemmer.stemWord(word))
 
 
 def _term_id(term: str) -> int:

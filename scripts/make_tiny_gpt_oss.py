@@ -92,11 +92,10 @@ def write_tokenizer(folder: Path) -> None:
     converter = TikTokenConverter(
         vocab_file=str(vocabulary), pattern=SPLIT, extra_special_tokens=specials
     )
+    roles = {"bos": "startoftext", "eos": "return", "pad": "endoftext"}
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=converter.converted(),
-        bos_token="<|startoftext|>",
-        eos_token="<|return|>",
-        pad_token="<|endoftext|>",
+        **{f"{role}_token": f"<|{name}|>" for role, name in roles.items()},
     )
     tokenizer.chat_template = TEMPLATE
     tokenizer.save_pretrained(folder)

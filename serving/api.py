@@ -11,6 +11,7 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, cast
 from urllib.parse import quote, unquote
@@ -19,7 +20,7 @@ from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response, Secur
 from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.datastructures import Headers, MutableHeaders, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -36,7 +37,7 @@ from knowledge.models import (
 )
 from serving import schemas, wire
 from serving.events import AnswerEvent, ErrorEvent, Event
-from serving.refusal import Refusal, documented, install, refuse
+from serving.refusal import Refusal, Responses, documented, install, refuse
 from serving.services import Services
 
 THREADS = 32
@@ -68,9 +69,7 @@ def create_app(services: Services) -> FastAPI:
 
 def _public() -> APIRouter:
     router = APIRouter()
-    down: dict[int | str, dict[str, Any]] = {
-        503: {"model": schemas.HealthOut, "description": "A part is unavailable"}
-    }
+    down: Responses = {503: {"model": schemas.HealthOut, "description": "A part is unavailable"}}
     router.add_api_route(
         "/v1/health", health, response_model=schemas.HealthOut, responses=documented() | down
     )
@@ -80,93 +79,17 @@ def _public() -> APIRouter:
 def _guarded(services: Services) -> APIRouter:
     bearer = HTTPBearer(auto_error=False, description="An API key: fn_<id>_<secret>")
     router = APIRouter(route_class=Guarded, dependencies=[Security(bearer)])
-    add = router.add_api_route
-    out = schemas
-
-    add("/v1/ask", ask, methods=["POST"], response_model=out.AnswerOut, responses=_ASK)
-    add(
-        "/v1/search",
-        search,
-        methods=["POST"],
-        response_model=out.SearchOut,
-        responses=documented(400, 413, 422, 503),
-    )
-    add(
-        "/v1/documents",
-        upload,
-        methods=["POST"],
-        status_code=202,
-        response_model=out.SubmissionOut,
-        responses=documented(400, 413, 415, 422, 503),
-        openapi_extra=_UPLOAD_BODY,
-        route_class_override=GuardedUpload,
-    )
-    add(
-        "/v1/documents",
-        documents,
-        response_model=out.DocumentsOut,
-        responses=documented(422, 503),
-    )
-    add(
-        "/v1/documents/{document_id}",
-        document,
-        response_model=out.DocumentOut,
-        responses=documented(404, 422, 503),
-    )
-    add(
-        "/v1/documents/{document_id}/content",
-        content,
-        response_class=Response,
-        responses=documented(404, 422, 503) | _CONTENT,
-    )
-    add(
-        "/v1/documents/{document_id}",
-        remove,
-        methods=["DELETE"],
-        status_code=204,
-        responses=documented(404, 422, 503),
-    )
-    add(
-        "/v1/documents/{document_id}/access",
-        set_access,
-        methods=["PUT"],
-        status_code=204,
-        responses=documented(400, 404, 413, 422, 503),
-    )
-    add(
-        "/v1/submissions",
-        submissions,
-        response_model=out.SubmissionsOut,
-        responses=documented(503),
-    )
-    add(
-        "/v1/submissions/{submission_id}",
-        submission,
-        response_model=out.SubmissionOut,
-        responses=documented(404, 422, 503),
-    )
-    add(
-        "/v1/submissions/{submission_id}",
-        cancel,
-        methods=["DELETE"],
-        response_model=out.SubmissionOut,
-        responses=documented(404, 422, 503),
-    )
-    add(
-        "/v1/collections",
-        collections,
-        response_model=out.CollectionsOut,
-        responses=documented(503),
-    )
-    add("/openapi.json", openapi, include_in_schema=False)
-    if services.operator:
-        add(
-            "/v1/ingest",
-            ingest,
-            methods=["POST"],
-            response_class=StreamingResponse,
-            responses=documented(400, 413, 422) | _NDJSON,
+    for row in TABLE + (OPERATOR_TABLE if services.operator else ()):
+        router.add_api_route(
+            row.path,
+            row.endpoint,
+            methods=[row.method],
+            status_code=row.status,
+            response_model=row.gives,
+            responses=documented(*row.refusals) | row.also,
+            **row.more,
         )
+    router.add_api_route("/openapi.json", openapi, include_in_schema=False)
     return router
 
 
@@ -293,7 +216,7 @@ SubmissionId = Annotated[str, Depends(_submission_id)]
 
 # --- questions ----------------------------------------------------------------------------------
 
-_ASK = documented(400, 413, 422, 503) | {
+_EVENTS: Responses = {
     200: {
         "description": "The answer; with `stream`, events: passages, delta, citation, and then "
         "exactly one of answer and error",
@@ -375,7 +298,7 @@ _UPLOAD_BODY: dict[str, Any] = {
         },
     }
 }
-_CONTENT: dict[int | str, dict[str, Any]] = {
+_CONTENT: Responses = {
     200: {
         "description": "The original bytes",
         "content": {"application/octet-stream": {"schema": {"type": "string"}}},
@@ -550,7 +473,7 @@ async def cancel(submission_id: SubmissionId, who: Who, services: House) -> Resp
 
 # --- the machine itself -------------------------------------------------------------------------
 
-_NDJSON: dict[int | str, dict[str, Any]] = {
+_NDJSON: Responses = {
     200: {
         "description": "One JSON object per document, and a last one that says `finished`",
         "content": {"application/x-ndjson": {"schema": {"type": "string"}}},
@@ -610,3 +533,47 @@ async def health(services: House) -> Response:
 async def openapi(request: Request) -> Response:
     """Describe this API."""
     return JSONResponse(cast("FastAPI", request.app).openapi())
+
+
+# --- the table ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A guarded route: what answers, with what, and which refusals it may give."""
+
+    method: str
+    path: str
+    endpoint: Callable[..., Coroutine[Any, Any, Response]]
+    gives: type[BaseModel] | None
+    refusals: tuple[int, ...]
+    status: int = 200
+    also: Responses = field(default_factory=dict)
+    more: dict[str, Any] = field(default_factory=dict)
+
+
+_DOCUMENT = "/v1/documents/{document_id}"
+_SUBMISSION = "/v1/submissions/{submission_id}"
+_BODY = (400, 413, 422, 503)
+_ONE = (404, 422, 503)
+_UPLOAD = {"openapi_extra": _UPLOAD_BODY, "route_class_override": GuardedUpload}
+_PLAIN = {"response_class": Response}
+_STREAM = {"response_class": StreamingResponse}
+
+TABLE = (
+    Row("POST", "/v1/ask", ask, schemas.AnswerOut, _BODY, also=_EVENTS),
+    Row("POST", "/v1/search", search, schemas.SearchOut, _BODY),
+    Row("POST", "/v1/documents", upload, schemas.SubmissionOut, (415, *_BODY), 202, more=_UPLOAD),
+    Row("GET", "/v1/documents", documents, schemas.DocumentsOut, (422, 503)),
+    Row("GET", _DOCUMENT, document, schemas.DocumentOut, _ONE),
+    Row("GET", f"{_DOCUMENT}/content", content, None, _ONE, also=_CONTENT, more=_PLAIN),
+    Row("DELETE", _DOCUMENT, remove, None, _ONE, 204),
+    Row("PUT", f"{_DOCUMENT}/access", set_access, None, (404, *_BODY), 204),
+    Row("GET", "/v1/submissions", submissions, schemas.SubmissionsOut, (503,)),
+    Row("GET", _SUBMISSION, submission, schemas.SubmissionOut, _ONE),
+    Row("DELETE", _SUBMISSION, cancel, schemas.SubmissionOut, _ONE),
+    Row("GET", "/v1/collections", collections, schemas.CollectionsOut, (503,)),
+)
+OPERATOR_TABLE = (
+    Row("POST", "/v1/ingest", ingest, None, (400, 413, 422), also=_NDJSON, more=_STREAM),
+)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from knowledge.models import Block, BlockKind, Box, Citation, Context, Passage, Span
-from knowledge.sparse import terms
+from knowledge.terms import terms
 from knowledge.text import normalise_for_match, sentence_spans
 from serving.markers import plain
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from knowledge.models import Context, Delta
 from knowledge.ports import Embedder
-from knowledge.sparse import terms
+from knowledge.terms import terms
 from retrieval.retriever import condense
 from serving.cite import quotable
 from serving.markers import plain

@@ -26,6 +26,9 @@ from knowledge.errors import (
 from serving.schemas import ErrorOut
 from serving.wire import error_json
 
+Responses = dict[int | str, dict[str, Any]]
+"""What OpenAPI says of a route's responses, by status."""
+
 NOT_FOUND = "There is nothing here that you may see."
 INTERNAL = "Something went wrong inside; the log of the service has the details."
 
@@ -50,7 +53,7 @@ class Refusal(Exception):
         self.status, self.code, self.message, self.field = status, code, message, field
 
 
-def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def documented(*statuses: int) -> Responses:
     """Return the OpenAPI declaration of the refusals of a route, with those any route may give."""
     every = sorted({*statuses, 401, 403, 421, 500})
     return {

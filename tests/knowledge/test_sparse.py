@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from knowledge.models import SparseVector, TermStatistics
 from knowledge.settings import ROOT
-from knowledge.sparse import Bm25Encoder, terms
+from knowledge.sparse import Bm25Encoder
+from knowledge.terms import terms
 
 EMPTY = TermStatistics(generation=0, chunks=0, frequencies={})
 encoder = Bm25Encoder()

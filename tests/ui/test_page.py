@@ -58,6 +58,13 @@ def tab(browser: Browser) -> Iterator[Page]:
     tab.close()
 
 
+@pytest.fixture(scope="module")
+def scripted_page(browser: Browser) -> Iterator[tuple[scripted.Script, str]]:
+    script = scripted.Script()
+    with scripted.serving(script) as url, page_on(url) as address:
+        yield script, address
+
+
 def test_a_file_is_added_and_answers_with_its_quote(tab: Page, tmp_path: Path) -> None:
     with service.serving(tmp_path / "data") as url, page_on(url) as address:
         tab.goto(address)
@@ -90,38 +97,43 @@ def test_a_file_is_added_and_answers_with_its_quote(tab: Page, tmp_path: Path) -
     assert tab.__dict__["outside"] == []
 
 
-def test_the_answer_grows_while_it_is_written_and_can_be_stopped(tab: Page) -> None:
-    script = scripted.Script(pause=0.15)
-    with scripted.serving(script) as url, page_on(url) as address:
-        tab.goto(address)
-        ask(tab, "How do I back up?")
-        expect(tab.locator(".fn-writing")).to_contain_text("To back up Footnote")
-        assert "data folder" not in tab.locator(".fn-writing").inner_text()
-        expect(tab.locator(".fn-note")).to_have_count(1)
-        expect(tab.locator(".fn-writing")).to_have_count(0)
+def test_the_answer_grows_while_it_is_written_and_can_be_stopped(
+    tab: Page, scripted_page: tuple[scripted.Script, str]
+) -> None:
+    script, address = scripted_page
+    script.events, script.pause = scripted.backup(), 0.15
+    tab.goto(address)
+    ask(tab, "How do I back up?")
+    expect(tab.locator(".fn-writing")).to_contain_text("To back up Footnote")
+    assert "data folder" not in tab.locator(".fn-writing").inner_text()
+    expect(tab.locator(".fn-note")).to_have_count(1)
+    expect(tab.locator(".fn-writing")).to_have_count(0)
 
-        ask(tab, "And then?")
-        expect(tab.locator(".fn-writing")).to_contain_text("To back up")
-        tab.get_by_role("button", name="Stop script").click()
-        expect(tab.locator(".fn-writing")).to_have_count(1)
-        script.pause = 0
-        ask(tab, "And now?")
-        expect(tab.get_by_text("The answer was stopped before its end.")).to_be_visible()
-        expect(tab.locator(".fn-note")).to_have_count(2)
+    ask(tab, "And then?")
+    expect(tab.locator(".fn-writing")).to_contain_text("To back up")
+    tab.get_by_role("button", name="Stop script").click()
+    script.pause = 0
+    ask(tab, "And now?")
+    expect(tab.get_by_text("The answer was stopped before its end.")).to_be_visible()
+    expect(tab.locator(".fn-note")).to_have_count(2)
 
 
-def test_a_hostile_answer_loads_and_links_nothing(tab: Page) -> None:
+def test_a_hostile_answer_loads_and_links_nothing(
+    tab: Page, scripted_page: tuple[scripted.Script, str]
+) -> None:
+    script, address = scripted_page
     found = scripted.passage(scripted.document(), "\n\n".join(FORMS))
-    whole = scripted.answer("\n\n".join(FORMS), [scripted.citation(found, found.text)])
-    script = scripted.Script(events=scripted.told(whole.text, [found], whole))
-    with scripted.serving(script) as url, page_on(url) as address:
-        tab.goto(address)
-        ask(tab, "What is there?")
-        expect(tab.locator(".fn-note")).to_have_count(1)
+    whole = scripted.answer(
+        found.text, [scripted.citation(found, found.text)], extractive=False, model="gpt-oss-20b"
+    )
+    script.events, script.pause = scripted.told(whole.text, [found], whole), 0
+    tab.goto(address)
+    ask(tab, "What is there?")
+    expect(tab.locator(".fn-note")).to_have_count(1)
 
-        assert "http://evil.example/?q=secret" in tab.locator(".fn-answer").inner_text()
-        assert loading_nodes(tab, ".stHtml") == []
-        assert tab.__dict__["outside"] == []
+    assert "http://evil.example/?q=secret" in tab.locator(".fn-answer").inner_text()
+    assert loading_nodes(tab, ".stHtml") == []
+    assert tab.__dict__["outside"] == []
 
 
 def test_without_our_rendering_the_same_answer_does_load_and_link(
@@ -131,6 +143,7 @@ def test_without_our_rendering_the_same_answer_does_load_and_link(
     control.write_text(f"import streamlit as st\nst.markdown({chr(10) * 2!r}.join({FORMS!r}))\n")
     with streamlit(control) as address:
         tab.goto(address)
+        expect(tab.locator(".stMarkdown a").first).to_be_attached()
         nodes = len(loading_nodes(tab, ".stMarkdown"))
         outside = tab.__dict__["outside"]
 
