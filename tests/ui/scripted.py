@@ -125,8 +125,8 @@ class Script:
     events: list[Event] = field(default_factory=backup)
     stored: list[Document] = field(default_factory=lambda: [document()])
     parts: Mapping[str, str] = field(default_factory=lambda: {"catalog": "ok", "index": "ok"})
-    pause: float = 0.0
-    """Seconds between two events."""
+    going: bool = True
+    """While false, an answer stops in its middle and waits."""
     refuse_upload: Exception | None = None
     course: tuple[SubmissionState, ...] = (SubmissionState.WORKING, SubmissionState.DONE)
     """The states an upload passes through, one per look."""
@@ -139,8 +139,9 @@ class Script:
 
     async def stream(self, question: Question, principal: Principal) -> AsyncIterator[Event]:
         self.asked.append(question)
-        for event in self.events:
-            await asyncio.sleep(self.pause)
+        for number, event in enumerate(self.events):
+            while number == len(self.events) // 2 and not self.going:
+                await asyncio.sleep(0.02)
             yield event
 
     def search(

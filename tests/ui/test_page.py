@@ -101,18 +101,20 @@ def test_the_answer_grows_while_it_is_written_and_can_be_stopped(
     tab: Page, scripted_page: tuple[scripted.Script, str]
 ) -> None:
     script, address = scripted_page
-    script.events, script.pause = scripted.backup(), 0.15
+    script.events, script.going = scripted.backup(), False
     tab.goto(address)
     ask(tab, "How do I back up?")
     expect(tab.locator(".fn-writing")).to_contain_text("To back up Footnote")
     assert "data folder" not in tab.locator(".fn-writing").inner_text()
+    script.going = True
     expect(tab.locator(".fn-note")).to_have_count(1)
     expect(tab.locator(".fn-writing")).to_have_count(0)
 
+    script.going = False
     ask(tab, "And then?")
     expect(tab.locator(".fn-writing")).to_contain_text("To back up")
     tab.get_by_role("button", name="Stop script").click()
-    script.pause = 0
+    script.going = True
     ask(tab, "And now?")
     expect(tab.get_by_text("The answer was stopped before its end.")).to_be_visible()
     expect(tab.locator(".fn-note")).to_have_count(2)
@@ -126,7 +128,7 @@ def test_a_hostile_answer_loads_and_links_nothing(
     whole = scripted.answer(
         found.text, [scripted.citation(found, found.text)], extractive=False, model="gpt-oss-20b"
     )
-    script.events, script.pause = scripted.told(whole.text, [found], whole), 0
+    script.events = scripted.told(whole.text, [found], whole)
     tab.goto(address)
     ask(tab, "What is there?")
     expect(tab.locator(".fn-note")).to_have_count(1)

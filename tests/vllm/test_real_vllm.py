@@ -1,4 +1,4 @@
-"""A real vLLM on the CPU, serving a tiny gpt-oss that writes noise, under the adapter's contract."""
+"""A real vLLM on the CPU, serving a tiny gpt-oss that writes noise, under the contract."""
 
 from __future__ import annotations
 

@@ -1,0 +1,148 @@
+"""The HTTP API: one table of routes over the services.
+
+Every route but health is guarded: its caller is made a `Principal` before the body is read. What a
+caller may not see answers exactly like what does not exist.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Response, Security
+from fastapi.responses import StreamingResponse
+from fastapi.security import HTTPBearer
+from pydantic import BaseModel
+
+from serving import schemas
+from serving.api import documents, machine, questions
+from serving.api.guard import Doorman, Guarded, GuardedUpload
+from serving.refusal import Responses, documented, install
+from serving.services import Services
+
+THREADS = 32
+
+
+def create_app(services: Services) -> FastAPI:
+    """Build the app; it opens nothing and ends with its services still open."""
+    app = FastAPI(
+        title="Footnote",
+        version=services.version,
+        description="Cited answers from your own documents.",
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan,
+    )
+    app.state.services = services
+    app.include_router(_public())
+    app.include_router(_guarded(services))
+    app.add_middleware(Doorman, services=services)
+    install(app)
+    return app
+
+
+def _public() -> APIRouter:
+    router = APIRouter()
+    down: Responses = {503: {"model": schemas.HealthOut, "description": "A part is unavailable"}}
+    router.add_api_route(
+        "/v1/health",
+        machine.health,
+        response_model=schemas.HealthOut,
+        responses=documented() | down,
+    )
+    return router
+
+
+def _guarded(services: Services) -> APIRouter:
+    bearer = HTTPBearer(auto_error=False, description="An API key: fn_<id>_<secret>")
+    router = APIRouter(route_class=Guarded, dependencies=[Security(bearer)])
+    for row in TABLE + (OPERATOR_TABLE if services.operator else ()):
+        router.add_api_route(
+            row.path,
+            row.endpoint,
+            methods=[row.method],
+            status_code=row.status,
+            response_model=row.gives,
+            responses=documented(*row.refusals) | row.also,
+            **row.more,
+        )
+    router.add_api_route("/openapi.json", machine.openapi, include_in_schema=False)
+    return router
+
+
+@asynccontextmanager
+async def _lifespan(_: FastAPI) -> AsyncIterator[None]:
+    pool = ThreadPoolExecutor(THREADS, thread_name_prefix="footnote-api")
+    asyncio.get_running_loop().set_default_executor(pool)
+    yield
+    pool.shutdown(wait=False, cancel_futures=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A guarded route: what answers, with what, and which refusals it may give."""
+
+    method: str
+    path: str
+    endpoint: Callable[..., Coroutine[Any, Any, Response]]
+    gives: type[BaseModel] | None
+    refusals: tuple[int, ...]
+    status: int = 200
+    also: Responses = field(default_factory=dict)
+    more: dict[str, Any] = field(default_factory=dict)
+
+
+_DOCUMENT = "/v1/documents/{document_id}"
+_SUBMISSION = "/v1/submissions/{submission_id}"
+_BODY = (400, 413, 422, 503)
+_ONE = (404, 422, 503)
+_UPLOAD = {"openapi_extra": documents.UPLOAD_BODY, "route_class_override": GuardedUpload}
+_PLAIN = {"response_class": Response}
+_STREAM = {"response_class": StreamingResponse}
+
+TABLE = (
+    Row("POST", "/v1/ask", questions.ask, schemas.AnswerOut, _BODY, also=questions.EVENTS),
+    Row("POST", "/v1/search", questions.search, schemas.SearchOut, _BODY),
+    Row(
+        "POST",
+        "/v1/documents",
+        documents.upload,
+        schemas.SubmissionOut,
+        (415, *_BODY),
+        202,
+        more=_UPLOAD,
+    ),
+    Row("GET", "/v1/documents", documents.documents, schemas.DocumentsOut, (422, 503)),
+    Row("GET", _DOCUMENT, documents.document, schemas.DocumentOut, _ONE),
+    Row(
+        "GET",
+        f"{_DOCUMENT}/content",
+        documents.content,
+        None,
+        _ONE,
+        also=documents.CONTENT,
+        more=_PLAIN,
+    ),
+    Row("DELETE", _DOCUMENT, documents.remove, None, _ONE, 204),
+    Row("PUT", f"{_DOCUMENT}/access", documents.set_access, None, (404, *_BODY), 204),
+    Row("GET", "/v1/submissions", documents.submissions, schemas.SubmissionsOut, (503,)),
+    Row("GET", _SUBMISSION, documents.submission, schemas.SubmissionOut, _ONE),
+    Row("DELETE", _SUBMISSION, documents.cancel, schemas.SubmissionOut, _ONE),
+    Row("GET", "/v1/collections", documents.collections, schemas.CollectionsOut, (503,)),
+)
+OPERATOR_TABLE = (
+    Row(
+        "POST",
+        "/v1/ingest",
+        machine.ingest,
+        None,
+        (400, 413, 422),
+        also=machine.NDJSON,
+        more=_STREAM,
+    ),
+)

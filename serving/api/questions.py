@@ -1,0 +1,75 @@
+"""Questions over HTTP: a whole answer, a stream of events, or passages."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import cast
+
+from fastapi import Response
+from fastapi.responses import JSONResponse, StreamingResponse
+
+from knowledge.errors import FootnoteError
+from knowledge.models import Principal, Question, Turn
+from serving import schemas, wire
+from serving.api.guard import House, Who
+from serving.events import AnswerEvent, ErrorEvent, Event
+from serving.refusal import Refusal, Responses
+from serving.services import Services
+
+EVENTS: Responses = {
+    200: {
+        "description": "The answer; with `stream`, events: passages, delta, citation, and then "
+        "exactly one of answer and error",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+}
+
+
+async def ask(body: schemas.AskIn, who: Who, services: House) -> Response:
+    """Answer a question from the documents that the caller may read."""
+    question = Question(
+        text=body.question,
+        collection=body.collection,
+        history=tuple(Turn(turn.role, turn.text) for turn in body.history),
+        effort=body.effort or services.effort,
+    )
+    if body.stream:
+        headers = {"X-Accel-Buffering": "no"}
+        events = _event_stream(services, question, who)
+        return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+    async with aclosing(_events(services, question, who)) as events_:
+        async for event in events_:
+            if isinstance(event, AnswerEvent):
+                return JSONResponse(wire.answer_json(event.answer))
+            if isinstance(event, ErrorEvent):
+                raise Refusal(503 if event.retryable else 500, event.code, event.message)
+    raise Refusal(500, "internal", "The answer ended without a word.")
+
+
+async def _event_stream(
+    services: Services, question: Question, who: Principal
+) -> AsyncIterator[bytes]:
+    """Write the events down; a failure after the first byte becomes the terminal event."""
+    try:
+        async with aclosing(_events(services, question, who)) as events:
+            async for event in events:
+                yield wire.sse(*wire.event_json(event))
+    except FootnoteError as error:
+        failed = ErrorEvent("unavailable", str(error), retryable=True)
+        yield wire.sse(*wire.event_json(failed))
+
+
+def _events(services: Services, question: Question, who: Principal) -> AsyncGenerator[Event, None]:
+    """Open the stream as what it is, so that a caller who leaves can close it at once."""
+    return cast("AsyncGenerator[Event, None]", services.answerer.stream(question, who))
+
+
+async def search(body: schemas.SearchIn, who: Who, services: House) -> Response:
+    """Find the passages that fit a query best, among those the caller may read."""
+    find = services.retriever.search
+    passages = await asyncio.to_thread(
+        find, body.query, who, collection=body.collection, limit=body.limit
+    )
+    return JSONResponse(wire.passages_json(passages))
