@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from knowledge.errors import ConfigurationError, FootnoteError
-from knowledge.models import DEFAULT_COLLECTION, Effort
+from knowledge.models import COLLECTION_NAME, DEFAULT_COLLECTION, LONGEST_QUESTION, Effort
 from knowledge.settings import Settings, go_offline, load_settings
 
 app = typer.Typer(
@@ -70,6 +70,8 @@ def ingest(
     """
     from footnote.ingesting import ingest as run
 
+    if not re.fullmatch(COLLECTION_NAME, collection):
+        raise ConfigurationError("a collection is named by 1 to 100 characters, without slashes")
     raise typer.Exit(run(_settings(), paths, collection=collection, as_json=as_json))
 
 
@@ -92,6 +94,7 @@ def ask(
     from footnote import show
     from footnote.desk import open_desk
 
+    _check_length(question)
     with open_desk(_settings(), command="ask", say=_say) as desk:
         body = desk.ask(question, effort=effort.value if effort else None, collection=collection)
     print(_json(body) if as_json else show.answer(body))
@@ -113,6 +116,7 @@ def search(
     from footnote import show
     from footnote.desk import open_desk
 
+    _check_length(query)
     with open_desk(_settings(), command="search", say=_say) as desk:
         body = desk.search(query, collection=collection, limit=limit)
     print(_json(body) if as_json else show.passages(body))
@@ -304,6 +308,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _terminated(number: int, _: object) -> None:
     """End like any other exit, so that what is open gets closed."""
     sys.exit(128 + number)
+
+
+def _check_length(question: str) -> None:
+    if not 0 < len(question.strip()) <= LONGEST_QUESTION:
+        raise ConfigurationError(f"a question has 1 to {LONGEST_QUESTION} characters")
 
 
 def _settings() -> Settings:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from retrieval.retriever import Retriever
     from serving.answer import Answerer
     from serving.auth import Gate
+    from serving.services import Services
 
 VERSION = version("footnote")
 MODEL_ASKED_SECONDS = 10.0
@@ -277,21 +278,25 @@ class House:
     def app(self) -> FastAPI:
         """The HTTP API over all of it; everything is open once this returns."""
         from serving.api import create_app
+
+        return create_app(self.services)
+
+    @cached_property
+    def services(self) -> Services:
+        """What the HTTP API stands on."""
         from serving.services import Services
 
-        return create_app(
-            Services(
-                answerer=self.answerer,
-                retriever=self.retriever,
-                library=self.catalog,
-                intake=self.intake,
-                gate=self.gate,
-                health=self.health,
-                version=VERSION,
-                effort=Effort(self.settings.effort),
-                max_upload_bytes=self._max_bytes,
-                operator=self.settings.embedded,
-            )
+        return Services(
+            answerer=self.answerer,
+            retriever=self.retriever,
+            library=self.catalog,
+            intake=self.intake,
+            gate=self.gate,
+            health=self.health,
+            version=VERSION,
+            effort=Effort(self.settings.effort),
+            max_upload_bytes=self._max_bytes,
+            operator=self.settings.embedded,
         )
 
     def health(self) -> Mapping[str, str]:

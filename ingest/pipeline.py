@@ -340,6 +340,18 @@ def remove_documents(ledger: Ledger, held: Mapping[str, Known]) -> list[IngestEv
         ]
 
 
+def to_point(document: Document, chunk: Chunk, embedding: Embedding) -> Point:
+    """Return what the index is given for a chunk of the document's text."""
+    return Point(
+        chunk_id=chunk.id,
+        document_id=document.id,
+        revision_id=chunk.revision_id,
+        collection=document.collection,
+        access=document.access,
+        embedding=embedding,
+    )
+
+
 def document_id(source: Source, uri: str, key: str = "") -> str:
     """Return the id of the document at `uri`, or of the one called `key` in the file there."""
     return derive_id(source.id, uri, key)
@@ -377,14 +389,7 @@ def _line_digest(parsed: Parsed) -> str:
 def _points(work: _Work, dense: Iterator[tuple[float, ...]]) -> Iterator[Point]:
     """Join each chunk of `work` with the next dense vector and its sparse one."""
     for each, sparse in zip(work.chunks, work.sparse, strict=True):
-        yield Point(
-            chunk_id=each.id,
-            document_id=work.draft.document.id,
-            revision_id=work.revision_id,
-            collection=work.draft.document.collection,
-            access=work.draft.document.access,
-            embedding=Embedding(next(dense), sparse),
-        )
+        yield to_point(work.draft.document, each, Embedding(next(dense), sparse))
 
 
 def _indexed(work: _Work) -> IngestEvent:

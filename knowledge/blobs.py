@@ -54,11 +54,11 @@ class FolderBlobs:
     def read(self, digest: str) -> bytes:
         """Return the bytes; raises `NotFound`."""
         if not _DIGEST.fullmatch(digest):
-            raise NotFound("There is no such file.")
+            raise NotFound("there is no such file")
         try:
             return self._path(digest).read_bytes()
         except FileNotFoundError as error:
-            raise NotFound("There is no such file.") from error
+            raise NotFound("there is no such file") from error
 
     def delete(self, digest: str) -> None:
         """Delete; absent is no error."""
@@ -92,7 +92,7 @@ def _copy(stream: BinaryIO, file: BinaryIO, limit: int) -> tuple[str, int]:
     while piece := stream.read(_PIECE):
         size += len(piece)
         if size > limit:
-            raise TooLarge(f"The file is larger than {_readable(limit)}, the most that is taken.")
+            raise TooLarge(f"the file is larger than {_readable(limit)}, the most that is taken")
         digest.update(piece)
         file.write(piece)
     return digest.hexdigest(), size

@@ -15,6 +15,10 @@ from enum import StrEnum
 NAMESPACE = uuid.UUID("6f1d5b1c-5d0e-5c1f-9a55-0d0c5f007e0e")
 EVERYONE = "everyone"
 DEFAULT_COLLECTION = "main"
+COLLECTION_NAME = r"^[^\x00-\x1f\x7f/\\]{1,100}$"
+"""What a collection may be called: no control characters, no slashes."""
+LONGEST_QUESTION = 8000
+"""Characters."""
 
 
 def derive_id(*parts: str) -> str:

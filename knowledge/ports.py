@@ -85,8 +85,8 @@ class Index(Protocol):
     def search(self, embedding: Embedding, access: AccessFilter, *, limit: int) -> list[Hit]:
         """Fuse dense and sparse search (RRF) under `access`; best first, at most `limit`."""
 
-    def count(self, revision_id: str) -> int:
-        """Return how many points of a revision are stored."""
+    def count(self, revision_id: str | None = None) -> int:
+        """Return how many points of a revision, or in all, are stored."""
 
     def delete(self, revision_ids: Sequence[str]) -> None:
         """Delete all points of the revisions; absent ones are no error."""
@@ -208,6 +208,15 @@ class Ledger(Protocol):
 
     def uris(self, digest: str) -> list[str]:
         """Return the uris of the live documents whose revision has this digest."""
+
+    def live_chunks(self) -> dict[str, int]:
+        """Map each live revision that has chunks to how many it has."""
+
+    def live_document(self, revision_id: str) -> Document | None:
+        """Return the document whose live revision this is; None when it is nobody's."""
+
+    def chunk_texts(self, revision_id: str) -> list[tuple[Chunk, str]]:
+        """Return the chunks of a live revision in order, each with its text; else none."""
 
     def wanted(self, digest: str) -> bool:
         """Say whether an unfinished upload, or one with a live document, rests on these bytes."""

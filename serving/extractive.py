@@ -26,7 +26,7 @@ RANK_PENALTY = 0.02
 """What each place in the list of passages costs when sentences are put in order."""
 
 MOST_SENTENCES = 3
-RELATIVE_FLOOR = 0.85
+RELATIVE_FLOOR = 0.9
 """Further sentences need this share of the best one's support."""
 FEWEST_WORDS = 4
 SENTENCES_ELSEWHERE = 30

@@ -9,16 +9,14 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints
 
-from knowledge.models import Effort, SubmissionState, Verdict
+from knowledge.models import COLLECTION_NAME, LONGEST_QUESTION, Effort, SubmissionState, Verdict
 
-CollectionName = Annotated[
-    str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f/\\]+$")
-]
+CollectionName = Annotated[str, StringConstraints(pattern=COLLECTION_NAME)]
 AccessToken = Annotated[
     str, StringConstraints(max_length=200, pattern=r"^(everyone|[ug]:[^\x00-\x20\x7f]+)$")
 ]
 QuestionText = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=8000)
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_QUESTION)
 ]
 
 

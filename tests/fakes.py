@@ -68,8 +68,8 @@ class FakeIndex:
         fused = fuse([_best(dense, depth), _best(matched, depth)])
         return [self._hit(chunk_id, fused[chunk_id]) for chunk_id in _best(fused, limit)]
 
-    def count(self, revision_id: str) -> int:
-        return sum(point.revision_id == revision_id for point in self.points.values())
+    def count(self, revision_id: str | None = None) -> int:
+        return sum(revision_id in (None, point.revision_id) for point in self.points.values())
 
     def delete(self, revision_ids: Sequence[str]) -> None:
         gone = set(revision_ids)

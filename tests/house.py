@@ -1,4 +1,4 @@
-"""A whole house for tests of what stands before it: real stores, but nothing slow to start."""
+"""A whole house for tests of what stands before it: real stories, but nothing slow to start."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 from footnote.wiring import House
 from ingest.parsing.formats import PARSER_VERSION, parse
 from knowledge.models import Parsed, Principal
-from knowledge.ports import Embedder
+from knowledge.ports import Embedder, Index
 from serving.keys import add_key
-from tests.fakes import FakeEmbedder
+from tests.fakes import FakeEmbedder, FakeIndex
 
 
 class OpenParser:
@@ -31,11 +31,15 @@ class OpenParser:
 
 
 class QuickHouse(House):
-    """A house with real catalog, index, files and stories; embedding and jail are replaced."""
+    """A house with real catalog, files and stories; embedding, index and jail are replaced."""
 
     @cached_property
     def embedder(self) -> Embedder:
         return FakeEmbedder()
+
+    @cached_property
+    def index(self) -> Index:
+        return FakeIndex()
 
     @cached_property
     def parser(self) -> OpenParser:  # type: ignore[override]

@@ -84,7 +84,10 @@ Script = tuple[Step, ...] | Refusal
 def says(*pieces: str, thinking: tuple[str, ...] = (), finish: str = "stop") -> Script:
     """An ordinary answer, after some reasoning."""
     thoughts = [Delta({"reasoning": piece}, reasoning=True) for piece in thinking]
-    return (*thoughts, *(Delta({"content": piece}) for piece in pieces), Finish(finish))
+    texts = [Delta({"content": piece}) for piece in pieces]
+    if finish == "length" and texts:
+        return (*thoughts, *texts[:-1], Finish(finish, texts[-1].delta))
+    return (*thoughts, *texts, Finish(finish))
 
 
 def only_thinks(*, finish: str = "length") -> Script:
@@ -350,6 +353,9 @@ class _Counted:
         if isinstance(step, Raw):
             return step.data
         chunk = self.delta(step) if isinstance(step, Delta) else None
+        if self.full and not self.finished:  # the last text comes with the reason
+            last = chunk["choices"][0]["delta"] if chunk else {}
+            chunk = self.finish(Finish("length", last))
         if isinstance(step, Finish):
             chunk = self.finish(step)
         return json.dumps(chunk) if chunk else None
@@ -358,18 +364,14 @@ class _Counted:
         self._tokens += 1
         self._reasoning += step.reasoning
         self.full = self._tokens >= self._body.get("max_tokens", WINDOW)
-        delta = dict(step.delta)
-        if self._body.get("include_reasoning") is False:
-            if step.reasoning:
-                return None
-            if "content" in delta:
-                delta["reasoning"] = None
-        return self._chunk([self._choice(delta)])
+        if step.reasoning and self._body.get("include_reasoning") is False:
+            return None
+        return self._chunk([self._choice(step.delta)])
 
     def finish(self, step: Finish) -> Json:
         self.finished = True
-        self._tokens += 1
-        choice = self._choice(dict(step.delta)) | {
+        self._tokens += step.reason != "length"
+        choice = self._choice(step.delta) | {
             "finish_reason": step.reason,
             "stop_reason": 200002 if step.reason == "stop" else None,
         }
@@ -388,13 +390,13 @@ class _Counted:
 
     def ending(self) -> Iterator[str]:
         """Yield what closes a stream that the model server itself ends."""
-        if self.full and not self.finished:
-            yield json.dumps(self.finish(Finish("length")))
         if self.finished and (self._body.get("stream_options") or {}).get("include_usage"):
             yield json.dumps(self.usage())
         yield "[DONE]"
 
     def _choice(self, delta: Json) -> Json:
+        if "content" in delta and self._body.get("include_reasoning") is False:
+            delta = {**delta, "reasoning": None}
         return {
             "index": 0,
             "delta": delta,

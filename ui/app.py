@@ -11,7 +11,7 @@ import functools
 import itertools
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import streamlit as st
@@ -177,11 +177,20 @@ def _show_uploads(client: Client) -> None:
 
 def _follow(client: Client) -> None:
     before: list[Upload] = st.session_state.uploads
-    now = [each if each.final else client.submission(each.id) for each in before]
+    now = [each if each.final else _look_after(client, each) for each in before]
     st.session_state.uploads = now
     st.html(parts.uploads_html(now))
     if now != before and all(upload.final for upload in now):
         st.rerun()
+
+
+def _look_after(client: Client, upload: Upload) -> Upload:
+    try:
+        return client.submission(upload.id)
+    except Unreachable:
+        return upload  # it is looked after again a moment later
+    except ApiError as error:
+        return replace(upload, state=SubmissionState.FAILED, reason=str(error))
 
 
 def _list_documents(client: Client, collection: str | None) -> None:

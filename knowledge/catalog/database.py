@@ -180,13 +180,17 @@ def _create_private(path: Path) -> None:
         ) from error
 
 
-def _set_up_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 - a driver connection
-    connection.isolation_level = None  # we say BEGIN ourselves; the driver would say it too late
-    connection.execute(f"PRAGMA journal_mode={journal_mode(sqlite3.sqlite_version_info)}")
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("PRAGMA foreign_keys=ON")
-    connection.execute("PRAGMA secure_delete=ON")  # what is deleted leaves no readable trace
-    connection.execute("PRAGMA cache_size=-16000")
+def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    try:
+        connection.isolation_level = None  # we say BEGIN ourselves; the driver says it too late
+        connection.execute(f"PRAGMA journal_mode={journal_mode(sqlite3.sqlite_version_info)}")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA secure_delete=ON")  # what is deleted leaves no readable trace
+        connection.execute("PRAGMA cache_size=-16000")
+    except sqlite3.Error:
+        connection.close()
+        raise
 
 
 def _beginner(statement: str) -> Any:  # noqa: ANN401 - an event handler

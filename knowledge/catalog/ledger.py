@@ -166,7 +166,7 @@ def _touch_unfinished(connection: Connection, revision_id: str, values: dict[str
 
 def _superseded() -> IngestError:
     return IngestError(
-        "The document was removed or replaced while this revision was being made.",
+        "the document was removed or replaced while this revision was being made",
         code="superseded",
     )
 

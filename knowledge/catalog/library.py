@@ -139,7 +139,7 @@ class SqlLibrary:
         with self._database.reading() as connection:
             row = connection.execute(_DOCUMENT, given | _tokens(principal)).one_or_none()
             if row is None:
-                raise NotFound("There is no such document.")
+                raise NotFound("there is no such document")
             return _documents_of(connection, [row])[document_id]
 
     def documents(
@@ -160,7 +160,7 @@ class SqlLibrary:
         with self._database.reading() as connection:
             row = connection.execute(_REVISION, given | _tokens(principal)).one_or_none()
             if row is None:
-                raise NotFound("There is no such document.")
+                raise NotFound("there is no such document")
             found = connection.execute(_BLOCKS, {"revision_id": row.id}).all()
         return Revision(
             id=row.id,

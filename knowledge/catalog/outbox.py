@@ -167,7 +167,7 @@ class SqlOutbox:
         with self._database.reading() as connection:
             found = _load(connection, which) if principal.user else []
         if not found:
-            raise NotFound("There is no such upload.")
+            raise NotFound("there is no such upload")
         return found[0]
 
     def submissions(self, principal: Principal, *, limit: int = 100) -> list[Submission]:

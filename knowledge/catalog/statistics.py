@@ -70,7 +70,8 @@ class SqlStatistics:
         with self._database.writing() as connection:
             row["generation"] = _generations(connection).get(collection, 0) + 1
             upsert(connection, term_statistics, [row], update=list(row))
-        self._refresh()
+        with self._lock:
+            self._refresh()
         return self.statistics(collection)
 
     def stale_statistics(self) -> list[str]:
@@ -90,8 +91,10 @@ class SqlStatistics:
         Asked with every query, so it reads memory; another process's snapshot is seen after a
         second at most.
         """
-        if time.monotonic() - self._checked_at > TRUSTED_FOR:
-            self._refresh()
+        if self._is_old():
+            with self._lock:
+                if self._is_old():  # whoever had the lock before may have looked
+                    self._refresh()
         if collection is None:
             return self._total
         return self._snapshots.get(collection, _EMPTY)
@@ -108,8 +111,11 @@ class SqlStatistics:
                     count += 1
         return count, frequencies
 
+    def _is_old(self) -> bool:
+        return time.monotonic() - self._checked_at > TRUSTED_FOR
+
     def _refresh(self) -> None:
-        with self._lock, self._database.reading() as connection:
+        with self._database.reading() as connection:
             current = _generations(connection)
             if current != {name: held.generation for name, held in self._snapshots.items()}:
                 self._snapshots = {name: _load(connection, name) for name in current}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from knowledge.catalog.cleaning import SqlCleaning
+from knowledge.catalog.contents import SqlContents
 from knowledge.catalog.database import Database
 from knowledge.catalog.ledger import SqlLedger
 from knowledge.catalog.library import SqlLibrary
@@ -21,6 +22,7 @@ class SqlCatalog(
     SqlLedger,
     SqlCleaning,
     SqlStock,
+    SqlContents,
     SqlRights,
     SqlRefusals,
     SqlOutbox,

@@ -63,12 +63,11 @@ class EdgeIndex:
         hits = (shape.hit(point.id, point.score, point.payload) for point in found)
         return shape.best(hits, limit)
 
-    def count(self, revision_id: str) -> int:
-        """Return how many points of a revision are stored."""
+    def count(self, revision_id: str | None = None) -> int:
+        """Return how many points of a revision, or in all, are stored."""
+        which = None if revision_id is None else _matching(shape.REVISION, [revision_id])
         with _edge_errors("count"):
-            return self._shard.count(
-                edge.CountRequest(exact=True, filter=_matching(shape.REVISION, [revision_id]))
-            )
+            return self._shard.count(edge.CountRequest(exact=True, filter=which))
 
     def delete(self, revision_ids: Sequence[str]) -> None:
         """Delete all points of the revisions; absent ones are no error."""

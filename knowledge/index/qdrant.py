@@ -68,11 +68,11 @@ class QdrantIndex:
         hits = (shape.hit(point.id, point.score, point.payload) for point in found.points)
         return shape.best(hits, limit)
 
-    def count(self, revision_id: str) -> int:
-        """Return how many points of a revision are stored."""
-        matching = _matching(shape.REVISION, [revision_id])
+    def count(self, revision_id: str | None = None) -> int:
+        """Return how many points of a revision, or in all, are stored."""
+        which = None if revision_id is None else _matching(shape.REVISION, [revision_id])
         with _qdrant_errors("count"):
-            return self._client.count(self._collection, count_filter=matching, exact=True).count
+            return self._client.count(self._collection, count_filter=which, exact=True).count
 
     def delete(self, revision_ids: Sequence[str]) -> None:
         """Delete all points of the revisions; absent ones are no error."""

@@ -141,6 +141,15 @@ def test_keys_are_made_listed_and_removed(data: Path, capsys: pytest.CaptureFixt
     assert "no key with the id" in _fails(["keys", "remove", identity], capsys)
 
 
+def test_what_the_api_would_refuse_is_refused_here(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "1 to 8000" in _fails(["ask", "  "], capsys)
+    assert "1 to 8000" in _fails(["search", "x" * 8001], capsys)
+    assert "slashes" in _fails(["ingest", str(tmp_path), "--collection", "a/b"], capsys)
+    assert not data.exists()
+
+
 def test_access_tokens_are_checked_before_anything_is_opened(
     data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

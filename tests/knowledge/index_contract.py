@@ -89,6 +89,7 @@ class IndexContract:
     def test_more_points_than_one_batch_all_arrive(self, index: Index) -> None:
         index.upsert([point(f"p{i}", revision=f"r{i % 2}") for i in range(601)])
         assert (index.count("r0"), index.count("r1"), index.count("r2")) == (301, 300, 0)
+        assert index.count() == 601
 
     def test_deleting_revisions_leaves_the_others(self, index: Index) -> None:
         index.upsert([point(f"p{i}", revision=f"r{i % 3}") for i in range(9)])

@@ -20,7 +20,6 @@ from serving import schemas
 from serving.api import create_app
 from serving.auth import LOCAL
 from serving.events import DeltaEvent, ErrorEvent, Event, PassagesEvent
-from serving.services import Services
 from tests.house import QuickHouse, bearer
 
 ZEBRA = "The zebra budget of 2031 is 4211 euros. It was approved by the herd in spring."
@@ -40,8 +39,7 @@ def client(house: QuickHouse) -> TestClient:
 
 def over(house: QuickHouse, **instead: object) -> TestClient:
     """Return a client of the house's API, with some of its services replaced."""
-    services: Services = house.app.state.services
-    app = create_app(replace(services, **instead))  # type: ignore[arg-type]
+    app = create_app(replace(house.services, **instead))  # type: ignore[arg-type]
     return TestClient(app, base_url="http://127.0.0.1:8765", raise_server_exceptions=False)
 
 
@@ -256,7 +254,7 @@ class Endless:
 
 def test_a_client_that_leaves_stops_the_writing(house: QuickHouse) -> None:
     endless = Endless()
-    app = create_app(replace(house.app.state.services, answerer=endless))
+    app = create_app(replace(house.services, answerer=endless))
     asyncio.run(asyncio.wait_for(_ask_and_leave(app), 20))
     assert endless.stopped
 

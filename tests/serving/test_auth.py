@@ -169,8 +169,9 @@ def test_a_web_page_cannot_drive_the_local_service(
         assert local.get(path, headers=headers).status_code == expected
 
 
-@pytest.fixture
-def local(settings: Settings) -> Iterator[TestClient]:
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    settings = Settings(_env_file=None, data_dir=tmp_path_factory.mktemp("data"))
     with QuickHouse(settings) as house:
         yield TestClient(house.app, base_url="http://127.0.0.1:8765")
 
@@ -235,14 +236,25 @@ STRANGERS: list[Any] = [
 
 
 @pytest.fixture
-def world(settings: Settings, tmp_path: Path) -> Iterator[World]:
-    keys = Keys(tmp_path)
-    with QuickHouse(settings.model_copy(update={"api_keys_file": keys.path})) as house:
+def world(tmp_path: Path) -> Iterator[World]:
+    yield from _world(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def still_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A world for tests that change nothing in it."""
+    yield from _world(tmp_path_factory.mktemp("world"))
+
+
+def _world(folder: Path) -> Iterator[World]:
+    keys = Keys(folder)
+    settings = Settings(_env_file=None, data_dir=folder / "data", api_keys_file=keys.path)
+    with QuickHouse(settings) as house:
         yield World(house, keys)
 
 
-def test_every_operation_has_its_callers_declared(world: World) -> None:
-    described = world.client.get("/openapi.json", headers=bearer(world.keys.bob)).json()
+def test_every_operation_has_its_callers_declared(still_world: World) -> None:
+    described = still_world.client.get("/openapi.json", headers=bearer(still_world.keys.bob)).json()
     operations = {
         f"{method.upper()} {path}" for path, item in described["paths"].items() for method in item
     }
@@ -253,27 +265,33 @@ def test_every_operation_has_its_callers_declared(world: World) -> None:
 
 
 @pytest.mark.parametrize("headers", STRANGERS)
-def test_no_operation_but_health_hears_a_stranger(world: World, headers: dict[str, str]) -> None:
-    given = {name: text.replace("{alice}", world.keys.alice) for name, text in headers.items()}
+def test_no_operation_but_health_hears_a_stranger(
+    still_world: World, headers: dict[str, str]
+) -> None:
+    given = {
+        name: text.replace("{alice}", still_world.keys.alice) for name, text in headers.items()
+    }
     bodies = set()
     for operation in [*GUARDED, "GET /openapi.json"]:
         for absent in (False, True):
-            reply = world.call(operation, absent=absent, headers=given)
+            reply = still_world.call(operation, absent=absent, headers=given)
             assert reply.status_code == 401, operation
             assert reply.headers["www-authenticate"] == "Bearer"
             bodies.add(reply.content)
     assert len(bodies) == 1
-    assert world.call("GET /v1/health", headers=given).status_code == 200
-    assert world.house.catalog.document(world.document, ALICE).id == world.document
+    assert still_world.call("GET /v1/health", headers=given).status_code == 200
+    assert (
+        still_world.house.catalog.document(still_world.document, ALICE).id == still_world.document
+    )
 
 
 @pytest.mark.parametrize("path", ["/v1/ask", "/v1/documents"])
-def test_a_stranger_is_refused_before_his_body_is_read(world: World, path: str) -> None:
+def test_a_stranger_is_refused_before_his_body_is_read(still_world: World, path: str) -> None:
     def answered(key: str) -> tuple[int, bool]:
-        return asyncio.run(_send_without_a_body(world.house.app, path, key))
+        return asyncio.run(_send_without_a_body(still_world.house.app, path, key))
 
     assert answered("fn_00000000_bad") == (401, False)
-    _, was_read = answered(world.keys.alice)
+    _, was_read = answered(still_world.keys.alice)
     assert was_read  # the control
 
 
@@ -324,25 +342,25 @@ def test_a_reader_may_not_say_who_else_may_read(world: World) -> None:
 
 
 @pytest.mark.parametrize("operation", [name for name in GUARDED if "_id}" in name])
-def test_forbidden_and_absent_are_the_same_bytes(world: World, operation: str) -> None:
-    forbidden = world.call(operation, headers=bearer(world.keys.bob))
-    absent = world.call(operation, absent=True, headers=bearer(world.keys.bob))
+def test_forbidden_and_absent_are_the_same_bytes(still_world: World, operation: str) -> None:
+    forbidden = still_world.call(operation, headers=bearer(still_world.keys.bob))
+    absent = still_world.call(operation, absent=True, headers=bearer(still_world.keys.bob))
     assert forbidden.status_code == absent.status_code == 404
     assert forbidden.content == absent.content
     assert forbidden.headers.keys() == absent.headers.keys()
 
 
-def test_what_alice_keeps_for_herself_bob_cannot_find(world: World) -> None:
+def test_what_alice_keeps_for_herself_bob_cannot_find(still_world: World) -> None:
     def found(key: str) -> list[object]:
-        reply = world.call("POST /v1/search", headers=bearer(key))
+        reply = still_world.call("POST /v1/search", headers=bearer(key))
         passages: list[object] = reply.json()["passages"]
         return passages
 
-    assert found(world.keys.bob) == []
-    assert len(found(world.keys.alice)) == 1  # the control: it is there to be found
-    bob = world.call("POST /v1/ask", headers=bearer(world.keys.bob)).json()
+    assert found(still_world.keys.bob) == []
+    assert len(found(still_world.keys.alice)) == 1  # the control: it is there to be found
+    bob = still_world.call("POST /v1/ask", headers=bearer(still_world.keys.bob)).json()
     assert (bob["verdict"], bob["citations"]) == ("not_found", [])
-    listed = world.call("GET /v1/collections", headers=bearer(world.keys.bob)).json()
+    listed = still_world.call("GET /v1/collections", headers=bearer(still_world.keys.bob)).json()
     assert listed == {"collections": []}
 
 

@@ -125,6 +125,8 @@ class Script:
     events: list[Event] = field(default_factory=backup)
     stored: list[Document] = field(default_factory=lambda: [document()])
     parts: Mapping[str, str] = field(default_factory=lambda: {"catalog": "ok", "index": "ok"})
+    pause: float = 0.0
+    """Seconds between two events."""
     going: bool = True
     """While false, an answer stops in its middle and waits."""
     refuse_upload: Exception | None = None
@@ -140,7 +142,8 @@ class Script:
     async def stream(self, question: Question, principal: Principal) -> AsyncIterator[Event]:
         self.asked.append(question)
         for number, event in enumerate(self.events):
-            while number == len(self.events) // 2 and not self.going:
+            await asyncio.sleep(self.pause)
+            while number == len(self.events) // 2 and not self.going:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
             yield event
 

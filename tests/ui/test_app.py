@@ -183,6 +183,16 @@ def test_a_file_that_is_refused_says_why_and_the_page_goes_on(
     assert scripted.QUOTE in seen(page)
 
 
+def test_an_upload_that_nobody_knows_any_more_is_not_waited_for(
+    page: AppTest, script: Script
+) -> None:
+    page.file_uploader[0].upload("a.txt", b"x").run()
+    script.uploads.clear()
+    page.run()
+
+    assert "not added: There is nothing here that you may see." in aside(page)
+
+
 def test_without_documents_the_page_says_what_to_do_first(script: Script, visit: Visit) -> None:
     script.stored = []
     with scripted.serving(script) as url:

@@ -101,7 +101,7 @@ def test_the_answer_grows_while_it_is_written_and_can_be_stopped(
     tab: Page, scripted_page: tuple[scripted.Script, str]
 ) -> None:
     script, address = scripted_page
-    script.events, script.going = scripted.backup(), False
+    script.events, script.pause, script.going = scripted.backup(), 0.1, False
     tab.goto(address)
     ask(tab, "How do I back up?")
     expect(tab.locator(".fn-writing")).to_contain_text("To back up Footnote")
@@ -129,6 +129,7 @@ def test_a_hostile_answer_loads_and_links_nothing(
         found.text, [scripted.citation(found, found.text)], extractive=False, model="gpt-oss-20b"
     )
     script.events = scripted.told(whole.text, [found], whole)
+    script.pause, script.going = 0, True
     tab.goto(address)
     ask(tab, "What is there?")
     expect(tab.locator(".fn-note")).to_have_count(1)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -16,7 +17,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, text
 
-from knowledge.catalog.database import Database
+from knowledge.catalog import database as database_module
+from knowledge.catalog.database import Database, journal_mode
 from knowledge.catalog.migrate import configuration
 from knowledge.catalog.overview import Counts
 from knowledge.catalog.schema import metadata
@@ -112,6 +114,60 @@ def test_the_file_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
 
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+
+
+def test_sqlite_is_told_to_lose_nothing_and_to_leave_no_trace(tmp_path: Path) -> None:
+    database = Database.connect(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
+    expected = {"synchronous": 2, "foreign_keys": 1, "secure_delete": 1, "busy_timeout": 30_000}
+    for lend in (database.reading, database.writing):
+        with lend() as connection:
+            found = {
+                name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in expected
+            }
+            mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
+        assert found == expected
+        assert mode == journal_mode(sqlite3.sqlite_version_info).lower()
+    database.close()
+
+
+@pytest.mark.parametrize(
+    ("version", "mode"),
+    [((3, 40, 1), "TRUNCATE"), ((3, 51, 2), "TRUNCATE"), ((3, 51, 3), "WAL"), ((3, 54), "WAL")],
+)
+def test_a_write_ahead_log_is_used_only_where_it_is_sound(
+    version: tuple[int, ...], mode: str
+) -> None:
+    assert journal_mode(version) == mode
+
+
+def test_the_catalog_works_with_a_write_ahead_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "WAL_IS_SOUND_FROM", (3,))
+    catalog = SqlCatalog.open(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
+    hits = publish(catalog, document(), TEXT)
+
+    assert len(catalog.passages(hits, ALICE)) == len(hits)
+    files = sorted(tmp_path.iterdir())
+    assert [file.name for file in files] == [f"catalog.sqlite{end}" for end in ("", "-shm", "-wal")]
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+    catalog.close()
+
+
+def test_a_forgotten_text_is_not_in_the_files_any_more(tmp_path: Path) -> None:
+    def is_there() -> bool:
+        return any(b"secret recipe" in file.read_bytes() for file in tmp_path.iterdir())
+
+    catalog = SqlCatalog.open(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
+    publish(catalog, document(), "The secret recipe is this. " * 500)
+    assert is_there()
+
+    catalog.remove(document().id)
+    catalog.forget(catalog.dead())
+
+    assert not is_there() or journal_mode(sqlite3.sqlite_version_info) == "WAL"
+    catalog.close()
+    assert not is_there()
 
 
 @pytest.mark.parametrize(
