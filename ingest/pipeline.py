@@ -13,7 +13,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -360,11 +360,12 @@ def document_id(source: Source, uri: str, key: str = "") -> str:
 def _draft(
     file: File, uri: str, parsed: Parsed, *, digest: str, size: int, key: str = ""
 ) -> _Draft:
+    parsed = replace(parsed, title=parsed.title or file.name)  # embedded as it is stored
     document = Document(
         id=document_id(file.source, file.uri, key),
         source_id=file.source.id,
         uri=uri,
-        title=parsed.title or file.name,
+        title=parsed.title,
         collection=file.source.collection,
         access=file.access,
         external_id=parsed.external_id,

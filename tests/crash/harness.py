@@ -74,7 +74,7 @@ class Harness:
         self._promises = folder / "promises"
         self._data.mkdir()
         self._docs.mkdir()
-        self._random = random.Random(seed)  # noqa: S311 - to be repeated, not to be secret
+        self._random = random.Random(seed)
         self._kind = kind
         self._serial = 0
         self._now: dict[str, str] = {}

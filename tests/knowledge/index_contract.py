@@ -34,7 +34,7 @@ everyone = AccessFilter(frozenset({EVERYONE}))
 
 def embedding(seed: object, *, terms: int = 3, term: int | None = None) -> Embedding:
     """A repeatable random embedding; no two seeds give equal similarities."""
-    chance = Random(str(seed))  # noqa: S311
+    chance = Random(str(seed))
     dense = unit([chance.gauss(0, 1) for _ in range(DIMENSION)])
     indices = sorted(chance.sample(range(2**32 - 12, 2**32), terms)) if term is None else [term]
     return Embedding(dense, SparseVector(tuple(indices), tuple(chance.random() for _ in indices)))

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx2
-from tests.requirements import eval_data
 
 from tests.quality.beir import Set
+from tests.requirements import eval_data
 from tests.service import ROOT, footnote, serving
 
 LIMIT = 100

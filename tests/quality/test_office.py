@@ -12,8 +12,8 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from tests.requirements import eval_data
 
+from tests.requirements import eval_data
 from tests.service import ROOT, footnote, serving
 
 pytestmark = [pytest.mark.quality, pytest.mark.timeout(3600)]

@@ -26,7 +26,7 @@ def survive_kills(
     """Kill a worker so often, at some moment between these seconds; return what was wrong."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.catalogs"])  # so that a worker starts at once
-    chance = random.Random(7)  # noqa: S311 - moments, not secrets
+    chance = random.Random(7)
     wrong = []
     for _ in range(kills):
         ours, theirs = context.Pipe(duplex=False)
