@@ -228,6 +228,30 @@ def doctor() -> None:
     raise typer.Exit(examine(_settings()))
 
 
+@app.command(
+    epilog=_examples(
+        "footnote rebuild --check",
+        "footnote rebuild",
+        "docker compose run --rm worker footnote rebuild",
+    )
+)
+def rebuild(
+    check: Annotated[
+        bool, typer.Option("--check", help="Only say what is missing; exit code 1 if anything is.")
+    ] = False,
+) -> None:
+    """Make the search index whole again from the catalog, after it was lost or damaged.
+
+    The index is disposable: delete its folder, or attach an empty Qdrant server, and this embeds
+    what is missing from the stored text. Nothing is read or parsed anew, rights are those of now,
+    and search finds what is there meanwhile. If it is interrupted, run it again: it goes on where
+    it stopped. On one machine footnote serve does this by itself when it starts.
+    """
+    from footnote.rebuilding import rebuild as run
+
+    raise typer.Exit(run(_settings(), check=check, say=_say))
+
+
 @app.command(epilog=_examples("footnote demo", "footnote demo --docs ~/Documents/handbook"))
 def demo(
     docs: Annotated[

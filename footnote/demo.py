@@ -12,7 +12,12 @@ from footnote.ingesting import report
 from knowledge.settings import ROOT, Settings
 
 EXAMPLES = ROOT / "examples"
-QUESTIONS = EXAMPLES / "questions.txt"
+QUESTIONS = (
+    "How do I back up an embedded installation?",
+    "Who can read a document whose access list is empty?",
+    "How many days of annual leave do employees have?",
+)
+"""About the examples; they cannot answer the last one."""
 UNANSWERABLE = "What is the boiling point of tungsten on the planet Venus?"
 
 
@@ -20,10 +25,9 @@ def demo(settings: Settings, docs: Path | None, *, say: Callable[[str], None]) -
     """Show the whole path on the examples, or on the folder `docs`; return the exit code."""
     folder = (docs or EXAMPLES).absolute()
     collection = "examples" if docs is None else _name(folder)
-    paths = [folder] if docs else _examples()
     print(f"Ingesting {folder} …\n", flush=True)
     with open_desk(settings, command="demo", say=say) as desk:
-        events = report(desk.ingest(paths, collection=collection))
+        events = report(desk.ingest([folder], collection=collection))
         print(show.summary(events))
         for question in _questions(desk, collection, own=docs is not None):
             print(f"\n{'─' * show.WIDTH}\n{show.clean(question)}\n")
@@ -33,17 +37,10 @@ def demo(settings: Settings, docs: Path | None, *, say: Callable[[str], None]) -
     return 0
 
 
-def _examples() -> list[Path]:
-    """Return the example documents; the questions about them are none."""
-    visible = (path for path in EXAMPLES.iterdir() if not path.name.startswith("."))
-    return sorted(path for path in visible if path != QUESTIONS)
-
-
 def _questions(desk: Desk, collection: str, *, own: bool) -> Sequence[str]:
     """Return three questions; the documents cannot answer the last one."""
     if not own:
-        lines = QUESTIONS.read_text(encoding="utf-8").splitlines()
-        return [line.strip() for line in lines if line.strip()]
+        return QUESTIONS
     listed = desk.documents(collection=collection, after=None, limit=200)["documents"]
     topics = [_topic(desk, document, collection) for document in _spread(listed)]
     return [*(f"What is said about {topic}?" for topic in topics if topic), UNANSWERABLE]

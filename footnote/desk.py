@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
+_NEED_THE_INDEX = {"ask", "demo", "ingest", "search"}
+"""Commands that first make it whole again, where a former owner left it incomplete."""
+
 
 class Desk(Protocol):
     """Serves the commands; every value has the shape that the HTTP API gives it."""
@@ -135,6 +138,8 @@ def open_desk(settings: Settings, *, command: str, say: Callable[[str], None]) -
         yield ServiceDesk(held)
         return
     with held, House(settings) as house:
+        if command in _NEED_THE_INDEX:
+            house.restore_index(say)
         yield LocalDesk(house)
 
 

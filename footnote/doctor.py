@@ -7,7 +7,7 @@ import shutil
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
@@ -158,6 +158,8 @@ def _opened(house: House) -> Iterator[Finding]:
     yield _tried("model", lambda: f"{house.embedder.name}, {house.embedder.dimension} dimensions")
     yield _tried("catalog", lambda: _catalog(house))
     yield _tried("index", lambda: _index(house))
+    with suppress(FootnoteError):  # then the lines above say what is wrong
+        yield _passages(house)
     yield _tried("parser", lambda: _parser(house))
 
 
@@ -177,6 +179,13 @@ def _catalog(house: House) -> str:
 def _index(house: House) -> str:
     house.index.count("none")
     return house.settings.qdrant_url or "Qdrant Edge, in the data folder"
+
+
+def _passages(house: House) -> Finding:
+    found = house.missing()
+    if found.revisions:
+        return Finding("passages", State.WARN, f"{found}; run: footnote rebuild")
+    return Finding("passages", State.OK, f"the index holds all {found.passages:,}")
 
 
 def _parser(house: House) -> str:

@@ -36,7 +36,7 @@ def serve(settings: Settings, *, ui: bool, say: Callable[[str], None]) -> None:
         house = stack.enter_context(House(settings))
         say("opening the stores and the embedding model …")
         server = uvicorn.Server(_config(house))
-        house.start_worker()
+        house.start_worker(say)
         listener.listen(1024)
         url = _url(listener)
         if owner:

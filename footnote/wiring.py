@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import cached_property
 from importlib.metadata import version
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ingest.originals import Originals
     from ingest.parse import JailedParser
     from ingest.pipeline import Pipeline
+    from ingest.rebuild import Missing
     from ingest.worker import Worker
     from knowledge.blobs import FolderBlobs
     from knowledge.catalog.store import SqlCatalog
@@ -189,18 +190,26 @@ class House:
             pipeline=self.pipeline,
         )
 
-    def start_worker(self) -> None:
-        """Index uploads in a thread until the house closes; only where this process owns them."""
+    def start_worker(self, say: Callable[[str], None]) -> None:
+        """Index uploads until the house closes, and beside that what the index has lost.
+
+        Only where this process owns both.
+        """
         if not self.settings.embedded:
             return
         stop = threading.Event()
-        thread = threading.Thread(target=self.worker.run, args=(stop,), name="footnote-worker")
-        thread.start()
+        threads = (
+            threading.Thread(target=self.worker.run, args=(stop,), name="footnote-worker"),
+            threading.Thread(target=self._restore, args=(say, stop), name="footnote-rebuild"),
+        )
+        for thread in threads:
+            thread.start()
 
         def end() -> None:
             stop.set()
             self.worker.wake()
-            thread.join()
+            for thread in threads:
+                thread.join()
 
         self._open.callback(end)
 
@@ -211,6 +220,46 @@ class House:
                 pass
         else:
             self.worker.run(threading.Event())
+
+    def missing(self, *, quick: bool = False) -> Missing:
+        """Say what the index lacks of what the catalog holds."""
+        from ingest.rebuild import missing
+
+        return missing(self.catalog, self.index, quick=quick)
+
+    def rebuild(self, found: Missing) -> Iterator[int]:
+        """Embed it again; yield how many passages are done."""
+        from ingest.rebuild import rebuild
+
+        return rebuild(
+            found,
+            embedder=self.embedder,
+            sparse=self.sparse,
+            index=self.index,
+            ledger=self.catalog,
+        )
+
+    def restore_index(
+        self, say: Callable[[str], None], stop: threading.Event | None = None
+    ) -> None:
+        """Make the index whole again where this process owns it; what is there is found meanwhile.
+
+        Servers are shared: there, `footnote rebuild` is for one of all processes to run.
+        """
+        found = self.missing(quick=True) if self.settings.embedded else None
+        if found is None or not found.revisions:
+            return
+        say(f"{found}; rebuilding it from the catalog")
+        for _ in self.rebuild(found):
+            if stop is not None and stop.is_set():
+                return
+        say("the index is whole again")
+
+    def _restore(self, say: Callable[[str], None], stop: threading.Event) -> None:
+        try:
+            self.restore_index(say, stop)
+        except FootnoteError as error:
+            say(f"the index may lack passages until the next start: {error}")
 
     # --- retrieval and serving ------------------------------------------------------------------
 

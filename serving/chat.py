@@ -21,7 +21,7 @@ from typing import Any
 
 import httpx2
 
-from knowledge.errors import ModelError
+from knowledge.errors import ConfigurationError, ModelError
 from knowledge.models import Context, Delta, Effort, Usage
 from serving.prompt import build_messages
 
@@ -56,17 +56,24 @@ class ChatGenerator:
         limits: Limits,
         extra: Mapping[str, object] | None = None,
     ) -> None:
-        """Take the server's base URL (ending in `/v1`); `extra` fields go into each request."""
+        """Take the server's base URL (ending in `/v1`); `extra` fields go into each request.
+
+        Raises `ConfigurationError` for an address or key that cannot be one.
+        """
         self.name = model
         self._limits = limits
         self._extra = dict(extra or {})
         self._salt = secrets.token_bytes(32)
-        self._client = httpx2.AsyncClient(
-            base_url=url.rstrip("/"),
-            headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
-            timeout=httpx2.Timeout(limits.seconds, connect=CONNECT_SECONDS),
-            trust_env=False,  # a proxy in the environment would carry passages elsewhere
-        )
+        try:
+            self._client = httpx2.AsyncClient(
+                base_url=url.rstrip("/"),
+                headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
+                timeout=httpx2.Timeout(limits.seconds, connect=CONNECT_SECONDS),
+                trust_env=False,  # a proxy in the environment would carry passages elsewhere
+            )
+        except (httpx2.InvalidURL, UnicodeError) as error:
+            message = f"The address or key of the model server is malformed: {url}"
+            raise ConfigurationError(message) from error
 
     async def aclose(self) -> None:
         """Close all connections."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from knowledge.models import Block, BlockKind, Box, Citation, Context, Passage, Span
@@ -12,6 +12,8 @@ from knowledge.terms import terms
 from knowledge.text import normalise_for_match, sentence_spans
 from serving.markers import plain
 
+MOST_BY_WORDS = 0.95
+"""Highest support of a quote in other words: the words alone do not show a negation."""
 LONGEST_QUOTE = 3
 """Sentences; a longer run is only chosen where it carries more."""
 GAIN_PER_SENTENCE = 0.15
@@ -40,10 +42,13 @@ def resolve(text: str, context: Context) -> tuple[Citation, ...]:
     Every mark in `text` must be `[n]` with n among the passages.
     """
     found: dict[tuple[int, Span], Citation] = {}
+    readings: dict[int, _Reading] = {}
     for claim in claims(text):
         for number in claim.numbers:
             passage = context.passages[number - 1]
-            quote = best_quote(claim.text, passage)
+            if number not in readings:
+                readings[number] = _Reading(passage)
+            quote = readings[number].best_quote(claim.text)
             known = found.get((number, quote.span))
             if known is None or known.support < quote.support:
                 found[number, quote.span] = _citation(number, passage, quote)
@@ -81,28 +86,7 @@ def uncited(text: str) -> list[Claim]:
 
 def best_quote(claim: str, passage: Passage) -> Quote:
     """Return the run of sentences in `passage` that carries `claim` best; support may be 0."""
-    spans = quotable(passage) or [passage.span]
-    sentences = [_cut(passage, span) for span in spans]
-    wanted = _exact_form(claim)
-    for span, sentence in zip(spans, sentences, strict=True):
-        if wanted and wanted in _exact_form(sentence):
-            return Quote(span, 1.0)
-    claimed = set(terms(claim))
-    held = [claimed.intersection(terms(sentence)) for sentence in sentences]
-    weights = _weights(claimed, held)
-    runs = (
-        (first, last)
-        for first in range(len(spans))
-        for last in range(first, min(first + LONGEST_QUOTE, len(spans)))
-    )
-
-    def worth(run: tuple[int, int]) -> float:
-        first, last = run
-        return _share(weights, held[first : last + 1]) - GAIN_PER_SENTENCE * (last - first)
-
-    first, last = max(runs, key=worth)  # the earliest of equals
-    support = _share(weights, held[first : last + 1])
-    return Quote(Span(spans[first].start, spans[last].end), round(support, 3))
+    return _Reading(passage).best_quote(claim)
 
 
 def quotable(passage: Passage) -> list[Span]:
@@ -123,6 +107,39 @@ def quotable(passage: Passage) -> list[Span]:
 
 def _introduces(sentence: str) -> bool:
     return sentence.startswith("#") or sentence.rstrip("*_ ").endswith((":", "："))
+
+
+class _Reading:
+    """The sentences of one passage, read once for all claims that cite it."""
+
+    def __init__(self, passage: Passage) -> None:
+        self._spans = quotable(passage) or [passage.span]
+        sentences = [_cut(passage, span) for span in self._spans]
+        self._exact = [_exact_form(sentence) for sentence in sentences]
+        self._terms = [set(terms(sentence)) for sentence in sentences]
+
+    def best_quote(self, claim: str) -> Quote:
+        wanted = _exact_form(claim)
+        if wanted and wanted in self._exact:
+            return Quote(self._spans[self._exact.index(wanted)], 1.0)
+        claimed = set(terms(claim))
+        held = [claimed & of_sentence for of_sentence in self._terms]
+        weights = _weights(claimed, held)
+
+        def worth(run: tuple[int, int]) -> float:
+            first, last = run
+            return _share(weights, held[first : last + 1]) - GAIN_PER_SENTENCE * (last - first)
+
+        first, last = max(self._runs(), key=worth)  # the earliest of equals
+        support = min(_share(weights, held[first : last + 1]), MOST_BY_WORDS)
+        return Quote(Span(self._spans[first].start, self._spans[last].end), round(support, 3))
+
+    def _runs(self) -> Iterator[tuple[int, int]]:
+        """Yield every run of neighbouring sentences as its first and its last."""
+        count = len(self._spans)
+        for first in range(count):
+            for last in range(first, min(first + LONGEST_QUOTE, count)):
+                yield first, last
 
 
 _MARK = re.compile(r"\s*\[(\d+)\]")

@@ -29,6 +29,7 @@ MOST_SENTENCES = 3
 RELATIVE_FLOOR = 0.9
 """Further sentences need this share of the best one's support."""
 FEWEST_WORDS = 4
+FINAL = (".", "!", "…", "。", "！")
 SENTENCES_ELSEWHERE = 30
 """Taken to exist beyond the passages: in a tiny context, too, a word that occurs is not common."""
 ASKING = frozenset(
@@ -70,9 +71,12 @@ class ExtractiveGenerator:
     async def generate(self, context: Context) -> AsyncGenerator[Delta, None]:
         """Yield one sentence after the other, each with its mark."""
         chosen = await asyncio.to_thread(self.choose, context)
-        for position, candidate in enumerate(chosen):
-            lead = " " if position else ""
+        lead = ""
+        for candidate in chosen:
             yield Delta(text=f"{lead}{candidate.text} [{candidate.number}]")
+            lead = (
+                " " if candidate.text.endswith(FINAL) else "\n\n"
+            )  # rows and items end in no mark
 
     def choose(self, context: Context) -> list[Candidate]:
         """Return the sentences of the answer, best first; none when support is too weak."""
@@ -118,7 +122,7 @@ def _sentences(context: Context) -> Iterator[_Sentence]:
         around = frozenset(headings)
         for span in quotable(passage):
             start, end = span.start - passage.span.start, span.end - passage.span.start
-            text = " ".join(plain(passage.text[start:end]).split())
+            text = " ".join(plain(passage.text[start:end]).lstrip("-*•").split())
             if text.endswith(("?", "？")):  # a question is no answer, but tells what one is about
                 around = frozenset([*headings, *terms(text)])
             elif len(text.split()) >= FEWEST_WORDS:

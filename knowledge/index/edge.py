@@ -170,10 +170,11 @@ def _matching(field: str, values: list[str]) -> edge.Filter:
 @contextmanager
 def _edge_errors(action: str, *, folder: Path | None = None) -> Iterator[None]:
     """Translate; Edge raises a bare `Exception` for all faults of its own, so no subclass is."""
+    advice = f"; if {folder} is damaged, delete it: it is made again" if folder else ""
     try:
         yield
     except OSError as error:
-        raise IndexUnavailable(f"the index could not {action}: {error}") from error
+        raise IndexUnavailable(f"the index could not {action}: {error}{advice}") from error
     except Exception as error:
         if type(error) is not Exception:
             raise
@@ -183,6 +184,6 @@ def _edge_errors(action: str, *, folder: Path | None = None) -> Iterator[None]:
         if folder is not None and "ncompatible config" in message:
             raise ConfigurationError(
                 f"the index in {folder} was made with another embedding model ({message}); "
-                "delete that folder and ingest again"
+                "delete that folder: the index is made again from the catalog"
             ) from error
-        raise IndexUnavailable(f"the index could not {action}: {message}") from error
+        raise IndexUnavailable(f"the index could not {action}: {message}{advice}") from error

@@ -103,7 +103,7 @@ def _ensure(client: QdrantClient, collection: str, dimension: int) -> None:
     if dense is None or dense.size != dimension or not found.config.params.sparse_vectors:
         raise ConfigurationError(
             f"the Qdrant collection {collection!r} was made for another embedding model; "
-            "delete it and ingest again, or set FOOTNOTE_QDRANT_COLLECTION to a new name"
+            "delete it, or set FOOTNOTE_QDRANT_COLLECTION to a new name; then: footnote rebuild"
         )
     for field in shape.FILTERED:
         if field not in found.payload_schema:

@@ -30,7 +30,7 @@ COMMANDS = list(_commands(typer.main.get_command(app)))
 def test_all_commands_are_there() -> None:
     names = {" ".join(path) for path in COMMANDS}
     wanted = {"ingest", "ask", "search", "serve", "ui", "status", "doctor", "worker", "parser"}
-    wanted |= {"demo", "remove", "access set", "keys add", "keys list", "keys remove"}
+    wanted |= {"demo", "rebuild", "remove", "access set", "keys add", "keys list", "keys remove"}
     assert names == wanted
 
 

@@ -105,9 +105,9 @@ def test_a_reopened_folder_has_all_points_and_rights(tmp_path: Path) -> None:
     again.close()
 
 
-def test_a_folder_of_another_dimension_says_to_ingest_again(tmp_path: Path) -> None:
+def test_a_folder_of_another_dimension_says_to_delete_it(tmp_path: Path) -> None:
     EdgeIndex(tmp_path, dimension=DIMENSION).close()
-    with pytest.raises(ConfigurationError, match="ingest again"):
+    with pytest.raises(ConfigurationError, match="delete that folder"):
         EdgeIndex(tmp_path, dimension=DIMENSION + 1)
 
 
@@ -135,7 +135,7 @@ def test_a_damaged_folder_is_reported_not_emptied(tmp_path: Path) -> None:
     index.close()
     for file in tmp_path.glob("segments/*/segment.json"):
         file.write_text("{")
-    with pytest.raises(IndexUnavailable):
+    with pytest.raises(IndexUnavailable, match="delete it"):
         EdgeIndex(tmp_path, dimension=DIMENSION)
 
 
@@ -207,10 +207,10 @@ def test_a_qdrant_collection_is_made_once_and_kept() -> None:
     client.close()
 
 
-def test_a_qdrant_collection_of_another_dimension_says_to_ingest_again() -> None:
+def test_a_qdrant_collection_of_another_dimension_says_to_rebuild() -> None:
     client = QdrantClient(":memory:")
     QdrantIndex(client, collection="test", dimension=DIMENSION)
-    with pytest.raises(ConfigurationError, match="ingest again"):
+    with pytest.raises(ConfigurationError, match="footnote rebuild"):
         QdrantIndex(client, collection="test", dimension=DIMENSION + 1)
     client.close()
 

@@ -8,7 +8,9 @@ from dataclasses import replace
 
 import pytest
 
+from knowledge.errors import ConfigurationError
 from knowledge.models import Delta, Effort, Turn
+from serving.chat import ChatGenerator
 from serving.events import AnswerEvent, DeltaEvent
 from serving.prompt import INSTRUCTIONS
 from tests.fakes import context, passage
@@ -110,8 +112,6 @@ def test_without_a_cap_on_thinking_there_is_room_for_it(stub: VllmStub, server: 
 def test_the_cache_is_shared_only_by_the_same_rights_and_conversation(
     stub: VllmStub, server: Server
 ) -> None:
-    from serving.chat import ChatGenerator
-
     board = replace(ASKED, passages=(passage("Soup.", access=frozenset({"g:board"})),))
     staff = replace(ASKED, passages=(passage("Soup.", access=frozenset({"g:staff"})),))
     asked_before = replace(
@@ -249,6 +249,12 @@ def test_without_a_reasoning_config_a_cap_on_thinking_is_refused() -> None:
         server = Server(other.url, MODEL, KEY, lambda: other.running, {}, {})
         limits = replace(LIMITS, thinking_tokens=16)
         assert fault(server, limits=limits).code == "http_400"
+
+
+@pytest.mark.parametrize(("url", "key"), [("http://x:port/v1", KEY), ("http://x/v1", "ключ")])
+def test_a_malformed_address_or_key_is_a_matter_of_settings(url: str, key: str) -> None:
+    with pytest.raises(ConfigurationError, match="malformed"):
+        ChatGenerator(url, MODEL, api_key=key, limits=LIMITS)
 
 
 def test_documents_reach_the_model_without_markup(stub: VllmStub, server: Server) -> None:

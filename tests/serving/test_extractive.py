@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from knowledge.models import Block, BlockKind, Context, Question, Span
+from serving.cite import resolve
 from serving.extractive import Candidate, ExtractiveGenerator, rank
 from serving.markers import MarkerNormaliser
 from tests.fakes import FakeEmbedder, context, passage
@@ -68,6 +69,18 @@ def test_a_row_of_a_table_is_an_answer() -> None:
     source = passage(text, blocks=[Block(BlockKind.TABLE, Span(0, len(text)))])
     asked = Context(Question("soup of the day"), (source,))
     assert written(asked).startswith("Soup of the day | 3.20 [1]")
+
+
+def test_rows_stay_apart_so_that_each_is_its_own_quote() -> None:
+    text = "Dish | Price in euro\n- Soup at noon | 3.20\nSoup at night | 4.20"
+    source = passage(text, blocks=[Block(BlockKind.TABLE, Span(0, len(text)))])
+    asked = Context(Question("soup at noon, at night"), (source,))
+    answer = written(asked)
+    assert answer == "Soup at noon | 3.20 [1]\n\nSoup at night | 4.20 [1]"
+    assert [(c.quote, c.support) for c in resolve(answer, asked)] == [
+        ("- Soup at noon | 3.20", 1.0),
+        ("Soup at night | 4.20", 1.0),
+    ]
 
 
 def test_the_same_statement_is_not_repeated() -> None:

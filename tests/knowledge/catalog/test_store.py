@@ -88,9 +88,9 @@ def test_a_catalog_of_a_newer_version_is_refused_with_advice(catalog: SqlCatalog
         SqlCatalog.open(url)
 
 
-def test_several_processes_may_open_a_new_catalog_at_once(url: str) -> None:
+def test_several_processes_may_open_a_new_catalog_at_once(new_url: str) -> None:
     opening = "import sys; from knowledge.catalog.store import SqlCatalog as C; C.open(sys.argv[1])"
-    openers = [subprocess.Popen([sys.executable, "-c", opening, url]) for _ in range(3)]
+    openers = [subprocess.Popen([sys.executable, "-c", opening, new_url]) for _ in range(3)]
 
     assert [opener.wait(timeout=120) for opener in openers] == [0, 0, 0]
 
