@@ -123,10 +123,17 @@ def _sentences(context: Context) -> Iterator[_Sentence]:
         for span in quotable(passage):
             start, end = span.start - passage.span.start, span.end - passage.span.start
             text = " ".join(plain(passage.text[start:end]).lstrip("-*•").split())
-            if text.endswith(("?", "？")):  # a question is no answer, but tells what one is about
+            if _asks(text):  # a question is no answer, but tells what one is about
                 around = frozenset([*headings, *terms(text)])
             elif len(text.split()) >= FEWEST_WORDS:
                 yield _Sentence(number, text, frozenset(terms(text)), around)
+
+
+def _asks(text: str) -> bool:
+    """Say whether a sentence only asks; one that states something before a colon does not."""
+    stated, colon, _ = text.partition(":")
+    states = bool(colon) and len(stated.split()) >= FEWEST_WORDS
+    return text.endswith(("?", "？")) and not states
 
 
 def _rarity(asked: frozenset[str], sentences: list[frozenset[str]]) -> dict[str, float]:

@@ -125,3 +125,12 @@ def test_meaning_lifts_a_sentence_with_an_embedder() -> None:
 @pytest.mark.parametrize("question", ["", "?", "the of and"])
 def test_a_question_without_words_finds_nothing(question: str) -> None:
     assert choose(context(question, "The canteen opens at noon.")) == []
+
+
+def test_a_sentence_that_states_something_and_then_asks_may_answer() -> None:
+    asked = context(
+        "What is the way to new soups?",
+        "The way to new soups is to taste: is it sweet, or salty, or bitter?",
+        "Q: What is the way to new soups?",
+    )
+    assert [found.number for found in choose(asked)] == [1]
