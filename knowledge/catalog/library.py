@@ -39,7 +39,10 @@ _PASSAGES = (
     .join_from(chunks, documents, documents.c.live_revision == chunks.c.revision_id)
     .where(chunks.c.id.in_(bindparam("chunk_ids", expanding=True)), _READABLE)
 )
-_PASSAGES_OF_COLLECTION = _PASSAGES.where(_OF_COLLECTION)
+# Not the bare column: SQLite would then begin with all documents of the collection, not the chunks.
+_PASSAGES_OF_COLLECTION = _PASSAGES.where(
+    documents.c.collection.concat("") == bindparam("collection")
+)
 _BLOCKS_OF_CHUNKS = (
     select(chunks.c.id, *BLOCK_COLUMNS)
     .join_from(

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from sqlalchemy.dialects import sqlite
 
+from knowledge.catalog import library
 from knowledge.catalog.store import SqlCatalog
 from knowledge.errors import NotFound
 from knowledge.models import (
@@ -251,3 +256,24 @@ def test_far_more_hits_than_anyone_asks_for_are_fine(catalog: SqlCatalog) -> Non
     hits = publish(catalog, document(), "x" * CHUNK * 2000)
 
     assert len(catalog.passages(hits, ALICE)) == 2000
+
+
+def test_a_search_in_a_collection_begins_with_the_chunks_not_with_the_collection(
+    tmp_path: Path,
+) -> None:
+    """Else each search walks through all documents of its collection."""
+    SqlCatalog.open(f"sqlite:///{tmp_path / 'catalog.sqlite'}").close()
+    given = {"chunk_ids": [str(n) for n in range(30)], "tokens": ["everyone"], "collection": "main"}
+    plans = {}
+    for name, statement in (
+        ("as it is", library._PASSAGES_OF_COLLECTION),
+        ("control", library._PASSAGES.where(library._OF_COLLECTION)),
+    ):
+        compiled = statement.params(given).compile(
+            dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True}
+        )
+        with contextlib.closing(sqlite3.connect(tmp_path / "catalog.sqlite")) as connection:
+            steps = connection.execute(f"EXPLAIN QUERY PLAN {compiled}").fetchall()
+        plans[name] = steps[0][3]
+    assert plans["as it is"].startswith("SEARCH chunks ")
+    assert plans["control"].startswith("SEARCH documents ")
