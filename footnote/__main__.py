@@ -72,7 +72,7 @@ def ingest(
 
     if not re.fullmatch(COLLECTION_NAME, collection):
         raise ConfigurationError("a collection is named by 1 to 100 characters, without slashes")
-    raise typer.Exit(run(_settings(), paths, collection=collection, as_json=as_json))
+    raise typer.Exit(run(_settings(), paths, collection=collection, as_json=as_json, say=_say))
 
 
 @app.command(

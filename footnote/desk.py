@@ -23,6 +23,8 @@ Json = dict[str, Any]
 
 _NEED_THE_INDEX = {"ask", "demo", "ingest", "search"}
 """Commands that first make it whole again, where a former owner left it incomplete."""
+_NEED_THE_MODEL = _NEED_THE_INDEX | {"access", "remove"}
+"""Loading it takes seconds, and the first time after an installation half a minute."""
 
 
 class Desk(Protocol):
@@ -66,18 +68,13 @@ class LocalDesk:
 
     def ask(self, question: str, *, effort: str | None, collection: str | None) -> Json:
         """Return an answer."""
+        from serving.events import ErrorEvent
+
         asked = Question(question, collection, effort=Effort(effort or self._house.settings.effort))
-        return self._wire.answer_json(asyncio.run(self._answer(asked)))
-
-    async def _answer(self, question: Question) -> Any:  # noqa: ANN401
-        from serving.events import AnswerEvent, ErrorEvent
-
-        last = None
-        async for event in self._house.answerer.stream(question, self._who):
-            last = event
-        if isinstance(last, AnswerEvent):
-            return last.answer
-        raise FootnoteError(last.message if isinstance(last, ErrorEvent) else "no answer came")
+        last = asyncio.run(self._house.answerer.answer(asked, self._who))
+        if isinstance(last, ErrorEvent):
+            raise FootnoteError(last.message)
+        return self._wire.answer_json(last.answer)
 
     def search(self, query: str, *, collection: str | None, limit: int) -> Json:
         """Return passages."""
@@ -138,6 +135,8 @@ def open_desk(settings: Settings, *, command: str, say: Callable[[str], None]) -
         yield ServiceDesk(held)
         return
     with held, House(settings) as house:
+        if command in _NEED_THE_MODEL:
+            say("loading the embedding model (footnote serve keeps it loaded) …")
         if command in _NEED_THE_INDEX:
             house.restore_index(say)
         yield LocalDesk(house)

@@ -15,14 +15,25 @@ from knowledge.settings import Settings
 Json = dict[str, Any]
 
 
-def ingest(settings: Settings, paths: Sequence[Path], *, collection: str, as_json: bool) -> int:
+def ingest(
+    settings: Settings,
+    paths: Sequence[Path],
+    *,
+    collection: str,
+    as_json: bool,
+    say: Callable[[str], None],
+) -> int:
     """Ingest, print what became of each document, and return the exit code."""
-    with open_desk(settings, command="ingest", say=_say) as desk:
-        if as_json:
-            events = _printed(_events(desk, paths, collection), _json_line)
-        else:
-            events = report(_events(desk, paths, collection))
-            print(show.summary(events))
+    with open_desk(settings, command="ingest", say=say) as desk:
+        try:
+            if as_json:
+                events = _printed(_events(desk, paths, collection), _json_line)
+            else:
+                events = report(_events(desk, paths, collection))
+                print(show.summary(events))
+        except KeyboardInterrupt:
+            say("stopped; what was done is kept: run it again, and it goes on from there")
+            raise
     return 1 if any(event["outcome"] == "rejected" for event in events) else 0
 
 
@@ -62,7 +73,3 @@ def _with_bar(events: Iterable[Json]) -> list[Json]:
 
 def _json_line(event: Json) -> str:
     return json.dumps(event, ensure_ascii=False)
-
-
-def _say(message: str) -> None:
-    print(f"footnote: {message}", file=sys.stderr, flush=True)

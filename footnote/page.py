@@ -17,7 +17,7 @@ STOP_SECONDS = 5
 
 def run_page(settings: Settings) -> int:
     """Run the page until it ends; return its exit code."""
-    port = _free(settings.ui_port)
+    port = free_port(settings.ui_port)
     print(f"The page is at http://127.0.0.1:{port}", flush=True)
     process = _start(port, settings.api_url or f"http://127.0.0.1:{settings.port}")
     with _ended(process), contextlib.suppress(KeyboardInterrupt):
@@ -28,7 +28,7 @@ def run_page(settings: Settings) -> int:
 @contextlib.contextmanager
 def page_beside(settings: Settings, url: str, *, say: Callable[[str], None]) -> Iterator[None]:
     """Keep the page of the service at `url` running."""
-    port = _free(settings.ui_port)
+    port = free_port(settings.ui_port)
     with _ended(_start(port, url)):
         say(f"the page is at http://127.0.0.1:{port}")
         yield
@@ -64,7 +64,7 @@ def _ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
             process.wait()
 
 
-def _free(port: int) -> int:
+def free_port(port: int) -> int:
     """Return `port`, or a free one for 0; raises `ConfigurationError` when it is taken."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

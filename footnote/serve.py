@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator
 import uvicorn
 
 from footnote.client import answers
-from footnote.owner import Ownership, Service, own_or_find
-from footnote.page import page_beside
+from footnote.owner import Ownership, Service, announced, own_or_find
+from footnote.page import free_port, page_beside
 from footnote.wiring import House
 from knowledge.errors import ConfigurationError, OwnedElsewhere
 from knowledge.settings import Settings, parser_environment
@@ -28,8 +28,13 @@ STOP_SECONDS = 10
 
 def serve(settings: Settings, *, ui: bool, say: Callable[[str], None]) -> None:
     """Answer over HTTP until told to stop; with `ui`, keep the page running beside it."""
+    if announced(settings.data_dir):  # say so before the port is found to be taken
+        with contextlib.ExitStack() as brief:
+            _owner(settings, brief, say)
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(_bound(settings.host, settings.port))
+        if ui:
+            free_port(settings.ui_port)
         House(settings).gate  # noqa: B018 (says at once what is missing)
         owner = _owner(settings, stack, say)
         _spool_beside(settings)
@@ -43,7 +48,7 @@ def serve(settings: Settings, *, ui: bool, say: Callable[[str], None]) -> None:
             owner.announce(Service(url, house.owner_token))
         if ui:
             stack.enter_context(page_beside(settings, url, say=say))
-        say(f"answering at {url}")
+        say(f"answering at {url}; Ctrl-C stops it")
         with _interruptible():
             server.run(sockets=[listener])
 

@@ -23,7 +23,7 @@ from tests.fakes import FakeEmbedder
 from tests.house import QuickHouse
 from tests.service import footnote, free_port
 
-TEXT = "# {0}\n\nThe {0} budget is {1} euros.\n\n## Hours\n\nThe {0} sleeps {1} hours."
+TEXT = "# {0}\n\nThe {0} budget is {1} euros. {2}\n\n## Hours\n\nThe {0} sleeps {1} hours. {2}"
 ANIMALS = ("zebra", "lion", "stork", "otter")
 
 
@@ -62,7 +62,8 @@ def filled(settings: Settings, tmp_path: Path) -> Settings:
     docs = tmp_path / "docs"
     docs.mkdir()
     for number, animal in enumerate(ANIMALS):
-        (docs / f"{animal}.md").write_text(TEXT.format(animal, 4211 + number))
+        rest = f"It is seen by {animal} keepers. " * number  # no two rank alike
+        (docs / f"{animal}.md").write_text(TEXT.format(animal, 4211 + number, rest))
     with EdgeHouse(settings) as house:
         for _ in house.intake.sync([docs], collection="main"):
             pass
