@@ -23,7 +23,7 @@ install: $(RUNTIME)  ## put Footnote into .venv (TORCH=cuda for an NVIDIA GPU)
 	@echo "Footnote is installed. Next: make demo, make run, or .venv/bin/footnote --help"
 
 demo: $(RUNTIME) ## install, ingest the examples (or DOCS=/a/folder), ask three questions
-	@$(BIN)/footnote demo $(if $(DOCS),--docs "$(DOCS)")
+	@$(BIN)/footnote demo $(if $(DOCS),--docs "$(DOCS:~/%=$(HOME)/%)")
 
 run: $(RUNTIME)  ## start the API and the page on this machine
 	@$(BIN)/footnote serve --ui

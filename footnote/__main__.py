@@ -12,13 +12,16 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from knowledge.errors import ConfigurationError, FootnoteError
 from knowledge.models import COLLECTION_NAME, DEFAULT_COLLECTION, LONGEST_QUESTION, Effort
 from knowledge.settings import Settings, go_offline, load_settings
+
+if TYPE_CHECKING:
+    from footnote.desk import Desk
 
 app = typer.Typer(
     name="footnote",
@@ -61,12 +64,12 @@ def ingest(
     ] = DEFAULT_COLLECTION,
     as_json: AsJson = False,
 ) -> None:
-    """Bring files and folders up to date: new ones come in, changed ones are replaced.
+    """Bring files and folders up to date.
 
-    Unchanged files are skipped; what has vanished from a folder is removed. Each line is printed
-    once its document is safe on the disk. Exit code: 0 when everything is searchable, 1 when a file
-    was rejected (each is listed with the reason; the rest is searchable), 2 when nothing could be
-    done.
+    New files come in, changed ones are replaced, unchanged ones are skipped; what has vanished from
+    a folder is removed. Each line is printed once its document is safe on the disk. Exit code: 0
+    when everything is searchable, 1 when a file was rejected (each is listed with the reason; the
+    rest is searchable), 2 when nothing could be done.
     """
     from footnote.ingesting import ingest as run
 
@@ -90,13 +93,15 @@ def ask(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Answer a question from the documents, with a verbatim quote under every claim."""
+    """Answer a question, with a verbatim quote under every claim."""
     from footnote import show
     from footnote.desk import open_desk
 
     _check_length(question)
     with open_desk(_settings(), command="ask", say=_say) as desk:
         body = desk.ask(question, effort=effort.value if effort else None, collection=collection)
+        if body["verdict"] == "not_found":
+            _hint(desk, collection)
     print(_json(body) if as_json else show.answer(body))
 
 
@@ -119,11 +124,13 @@ def search(
     _check_length(query)
     with open_desk(_settings(), command="search", say=_say) as desk:
         body = desk.search(query, collection=collection, limit=limit)
+        if not body["passages"]:
+            _hint(desk, collection)
     print(_json(body) if as_json else show.passages(body))
 
 
 @app.command(
-    epilog=_examples("footnote remove 0b1f6e0a-… ", "footnote search leave --json  # shows ids")
+    epilog=_examples("footnote search leave --json  # shows ids", "footnote remove 0b1f6e0a-…")
 )
 def remove(document_id: Annotated[str, typer.Argument(help="The document's id.")]) -> None:
     """Make a document invisible at once, and clean it away."""
@@ -145,7 +152,10 @@ def access_set(
     document_id: Annotated[str, typer.Argument(help="The document's id.")],
     tokens: Annotated[list[str], typer.Argument(help="everyone, u:<user> or g:<group>.")],
 ) -> None:
-    """Set who may read a document; whoever is not named may not, from now on."""
+    """Set who may read a document.
+
+    Whoever is not named may not, from now on. `footnote search … --json` shows ids.
+    """
     from footnote.desk import open_desk
 
     for token in tokens:
@@ -153,6 +163,7 @@ def access_set(
             raise ConfigurationError(f"not an access token: {token} (everyone, u:…, g:…)")
     with open_desk(_settings(), command="access", say=_say) as desk:
         desk.set_access(document_id, tokens)
+    print(f"Set. Readable by: {', '.join(tokens)}")
 
 
 # --- services -----------------------------------------------------------------------------------
@@ -181,7 +192,10 @@ def serve(
 
 @app.command(epilog=_examples("footnote ui", "FOOTNOTE_UI_PORT=8600 footnote ui"))
 def ui() -> None:
-    """Start the page; the API (footnote serve) must be running, here or at FOOTNOTE_API_URL."""
+    """Start the page alone.
+
+    The API (footnote serve) must be running, on this machine or at FOOTNOTE_API_URL.
+    """
     from footnote.page import run_page
 
     raise typer.Exit(run_page(_settings()))
@@ -191,10 +205,11 @@ def ui() -> None:
 def worker(
     once: Annotated[bool, typer.Option("--once", help="Stop when nothing is left to do.")] = False,
 ) -> None:
-    """Index uploads, beside an API that runs elsewhere; start as many as you like.
+    """Index uploads, beside an API that runs elsewhere.
 
-    Needs PostgreSQL and Qdrant (FOOTNOTE_DATABASE_URL, FOOTNOTE_QDRANT_URL): embedded stores have
-    one owner, and `footnote serve` does this work itself.
+    Start as many as you like. Needs PostgreSQL and Qdrant (FOOTNOTE_DATABASE_URL,
+    FOOTNOTE_QDRANT_URL): embedded stores have one owner, and `footnote serve` does this work
+    itself.
     """
     from footnote.serve import work
 
@@ -203,7 +218,10 @@ def worker(
 
 @app.command(epilog=_examples("FOOTNOTE_PARSER_SOCKET=/run/parser.sock footnote parser"))
 def parser() -> None:
-    """Parse files for workers that reach it by the Unix socket FOOTNOTE_PARSER_SOCKET."""
+    """Parse files for workers, in a process of its own.
+
+    They reach it by the Unix socket FOOTNOTE_PARSER_SOCKET.
+    """
     from footnote.serve import parse
 
     parse(_settings())
@@ -214,7 +232,7 @@ def parser() -> None:
 
 @app.command(epilog=_examples("footnote status", "footnote status --json"))
 def status(as_json: AsJson = False) -> None:
-    """Show what is indexed, what is waiting, and who has the data folder."""
+    """Show what is indexed, what is waiting, and what was refused."""
     from footnote.status import status as run
 
     run(_settings(), as_json=as_json, say=_say)
@@ -222,7 +240,11 @@ def status(as_json: AsJson = False) -> None:
 
 @app.command(epilog=_examples("footnote doctor"))
 def doctor() -> None:
-    """Check models, stores, model server, disk, ports and versions; say what to do."""
+    """Check everything that Footnote needs, and say what to do.
+
+    Looks at models, stores, model server, disk, ports, versions and settings. Exit code 1 when
+    something fails.
+    """
     from footnote.doctor import examine
 
     raise typer.Exit(examine(_settings()))
@@ -240,7 +262,7 @@ def rebuild(
         bool, typer.Option("--check", help="Only say what is missing; exit code 1 if anything is.")
     ] = False,
 ) -> None:
-    """Make the search index whole again from the catalog, after it was lost or damaged.
+    """Make the search index whole again from the catalog.
 
     The index is disposable: delete its folder, or attach an empty Qdrant server, and this embeds
     what is missing from the stored text. Nothing is read or parsed anew, rights are those of now,
@@ -337,6 +359,15 @@ def _terminated(number: int, _: object) -> None:
 def _check_length(question: str) -> None:
     if not 0 < len(question.strip()) <= LONGEST_QUESTION:
         raise ConfigurationError(f"a question has 1 to {LONGEST_QUESTION} characters")
+
+
+def _hint(desk: Desk, collection: str | None) -> None:
+    """Say what may be the reason that nothing was found."""
+    names = [each["name"] for each in desk.collections()["collections"]]
+    if not names:
+        _say("nothing is indexed yet; begin with: footnote ingest PATH")
+    elif collection is not None and collection not in names:
+        _say(f"there is no collection {collection!r}; there are: {', '.join(names)}")
 
 
 def _settings() -> Settings:

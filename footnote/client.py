@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 
 from footnote.owner import Service
-from knowledge.errors import FootnoteError, OwnedElsewhere
+from knowledge.errors import FootnoteError, NotFound, OwnedElsewhere
 
 Json = dict[str, Any]
 
@@ -67,6 +67,10 @@ class ServiceDesk:
     def submissions(self) -> Json:
         """Return the latest uploads."""
         return self._call("GET", "/v1/submissions")
+
+    def refusals(self) -> Json:
+        """Return what is not indexed, and why, latest first."""
+        return self._call("GET", "/v1/refusals")
 
     def remove(self, document_id: str) -> None:
         """Remove a document."""
@@ -126,6 +130,8 @@ def _events(reply: httpx2.Response) -> Iterator[Json]:
 
 
 def _refused(reply: httpx2.Response) -> FootnoteError:
+    if reply.status_code == 404:
+        return NotFound("there is no such document")
     try:
         return FootnoteError(reply.json()["error"]["message"])
     except (ValueError, KeyError, TypeError):

@@ -31,7 +31,7 @@ def demo(settings: Settings, docs: Path | None, *, say: Callable[[str], None]) -
     """Show the whole path on the examples, or on the folder `docs`; return the exit code."""
     folder = (docs or EXAMPLES).absolute()
     collection = "examples" if docs is None else _name(folder)
-    print(f"Ingesting {folder} …\n", flush=True)
+    print(f"Ingesting {folder} …", flush=True)
     with open_desk(settings, command="demo", say=say) as desk:
         events = report(desk.ingest([folder], collection=collection))
         print(show.summary(events))
@@ -90,7 +90,7 @@ def _topics_of(desk: Desk, document: Any, collection: str) -> list[str]:  # noqa
 def _opening(text: str) -> str:
     """Return the first words of the first sentence that has more than these, in quotes."""
     for span in sentence_spans(text):
-        words = show.clean(span.cut(text)).split()
+        words = show.clean(span.cut(text)).replace('"', "").split()
         if len(words) > OPENING_WORDS:
             return f"“{' '.join(words[:OPENING_WORDS])} …”"
     return ""

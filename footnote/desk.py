@@ -48,6 +48,9 @@ class Desk(Protocol):
     def submissions(self) -> Json:
         """Return the latest uploads."""
 
+    def refusals(self) -> Json:
+        """Return what is not indexed, and why, latest first."""
+
     def remove(self, document_id: str) -> None:
         """Remove a document."""
 
@@ -106,6 +109,10 @@ class LocalDesk:
         """Return the latest uploads."""
         found = self._house.catalog.submissions(self._who)
         return {"submissions": [self._wire.submission_json(each) for each in found]}
+
+    def refusals(self) -> Json:
+        """Return what is not indexed, and why, latest first."""
+        return self._wire.refusals_json(self._house.refusals())
 
     def remove(self, document_id: str) -> None:
         """Remove a document."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import shutil
 import socket
 import sys
@@ -10,13 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 
 from footnote.client import answers, probe
 from footnote.owner import announced, owner, try_own
 from footnote.wiring import House
 from knowledge.errors import FootnoteError
-from knowledge.settings import ROOT, Settings
+from knowledge.settings import ROOT, Settings, misspelt
 
 GIGABYTE = 1_000_000_000
 SUPPORTED = {("Linux", "x86_64"), ("Linux", "aarch64"), ("Darwin", "arm64")}
@@ -50,6 +51,7 @@ def examine(settings: Settings) -> int:
 
 def findings(settings: Settings) -> Iterator[Finding]:
     """Look at one part after the other."""
+    yield from _settings()
     yield _python()
     yield _libraries()
     yield _disk(settings)
@@ -58,6 +60,12 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield from _model_server(settings)
     yield _port("api port", settings.port, "FOOTNOTE_PORT", settings)
     yield _port("page port", settings.ui_port, "FOOTNOTE_UI_PORT", settings)
+
+
+def _settings() -> Iterator[Finding]:
+    for name, likely in misspelt():
+        meant = f"; did you mean {likely}?" if likely else ""
+        yield Finding("settings", State.WARN, f"{name} is not a setting{meant}")
 
 
 # --- this machine -------------------------------------------------------------------------------
@@ -100,16 +108,8 @@ def _tested() -> Iterator[tuple[str, str]]:
 
 
 def _named() -> set[str]:
-    from importlib.metadata import requires
-
-    letters = "abcdefghijklmnopqrstuvwxyz0123456789-_."
-    named = set()
-    for line in requires("footnote") or []:
-        if "extra ==" not in line:
-            low = line.lower()
-            end = next((i for i, c in enumerate(low) if c not in letters), len(low))
-            named.add(low[:end])
-    return named
+    lines = [line for line in requires("footnote") or [] if "extra ==" not in line]
+    return {re.split(r"[^\w.-]", line.lower(), maxsplit=1)[0] for line in lines}
 
 
 def _disk(settings: Settings) -> Finding:
@@ -211,10 +211,11 @@ def _elsewhere(settings: Settings) -> Finding:
 
 
 def _keys(settings: Settings) -> Iterator[Finding]:
+    from serving.auth import LOOPBACK
     from serving.keys import read_keys
 
     if settings.api_keys_file is None:
-        if not settings.embedded or settings.host not in {"127.0.0.1", "localhost", "::1"}:
+        if not settings.embedded or settings.host not in LOOPBACK:
             yield Finding("api keys", State.FAIL, "needed here: footnote keys add --user NAME")
         return
     path = settings.api_keys_file

@@ -1,4 +1,4 @@
-"""`footnote status`: what is indexed, what is waiting, who has the data folder."""
+"""`footnote status`: what is indexed, what is waiting, what was refused, who has the data."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from footnote.desk import open_desk
 from knowledge.settings import Settings
 
 FINAL = {"done", "failed", "cancelled"}
+MOST_SHOWN = 10
+"""Refusals; `--json` holds more."""
 
 
 def status(settings: Settings, *, as_json: bool, say: Callable[[str], None]) -> None:
@@ -22,6 +24,7 @@ def status(settings: Settings, *, as_json: bool, say: Callable[[str], None]) -> 
             "service": desk.url if isinstance(desk, ServiceDesk) else None,
             "collections": desk.collections()["collections"],
             "submissions": desk.submissions()["submissions"],
+            "refusals": desk.refusals()["refusals"],
         }
     print(json.dumps(body, ensure_ascii=False, indent=2) if as_json else _text(body))
 
@@ -38,4 +41,9 @@ def _text(body: dict[str, Any]) -> str:
             rows.append([f"waiting: {upload['name']}", upload["state"]])
         elif upload["state"] == "failed":
             rows.append([f"failed: {upload['name']}", upload["reason"]])
+    # failed uploads are listed above
+    refused = [each for each in body["refusals"] if not each["uri"].startswith("upload:")]
+    rows += [["not indexed", f"{each['uri']}: {each['reason']}"] for each in refused[:MOST_SHOWN]]
+    if len(refused) > MOST_SHOWN:
+        rows.append(["", "and more (footnote status --json)"])
     return show.table(rows)

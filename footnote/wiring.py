@@ -15,7 +15,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Self
 
 from knowledge.errors import FootnoteError
-from knowledge.models import Effort
+from knowledge.models import Effort, IngestEvent, Outcome
 from knowledge.settings import Settings
 
 if TYPE_CHECKING:
@@ -342,11 +342,19 @@ class House:
             intake=self.intake,
             gate=self.gate,
             health=self.health,
+            refusals=self.refusals,
             version=VERSION,
             effort=Effort(self.settings.effort),
             max_upload_bytes=self._max_bytes,
             operator=self.settings.embedded,
         )
+
+    def refusals(self) -> list[IngestEvent]:
+        """List what is not indexed of all that was handed in, latest first."""
+        return [
+            IngestEvent(each.uri, Outcome.REJECTED, reason=each.reason, code=each.code)
+            for each in self.catalog.failures()
+        ]
 
     def health(self) -> Mapping[str, str]:
         """Say of each part whether it answers, and who writes the answers."""

@@ -9,6 +9,9 @@ from typing import BinaryIO
 from knowledge.errors import NotFound
 from knowledge.ports import Blobs, Ledger
 
+SETTLED_SECONDS = 3600
+"""A file younger than this may be on its way in, and is not swept."""
+
 
 class Originals:
     """Keeps and drops files so that one arriving while its twin is dropped is never lost.
@@ -43,6 +46,10 @@ class Originals:
         for digest in set(digests):
             if self._blobs.has(digest) and not self._ledger.wanted(digest):
                 self._delete(digest)
+
+    def sweep(self) -> None:
+        """Drop whatever nothing rests on, such as files of lines whose documents are all gone."""
+        self.drop(self._blobs.untouched(seconds=SETTLED_SECONDS))
 
     def _delete(self, digest: str) -> None:
         try:

@@ -178,7 +178,7 @@ class Pipeline:
         whole = document_id(file.source, file.uri)
         if not file.holds_lines and self._is_known(file, whole, digest):
             seen.add(whole)
-            yield IngestEvent(file.uri, Outcome.UNCHANGED, whole)
+            yield self._unchanged(file, file.uri, whole)
             return
         for number, parsed in enumerate(self._parser.parse(file.data, name=file.name), start=1):
             if number > self._sizes.max_documents:
@@ -207,13 +207,19 @@ class Pipeline:
         seen.add(identity)
         digest = _line_digest(parsed)
         if self._is_known(file, identity, digest):
-            return IngestEvent(uri, Outcome.UNCHANGED, identity)
+            return self._unchanged(file, uri, identity)
         size = len(parsed.text.encode(errors="replace"))
         return _draft(file, uri, parsed, digest=digest, size=size, key=key)
 
     def _is_known(self, file: File, identity: str, digest: str) -> bool:
         known = file.known.get(identity)
         return known is not None and known[1:] == (digest, self.versions)
+
+    def _unchanged(self, file: File, uri: str, identity: str) -> IngestEvent:
+        """Leave the document as it is; only who may read it can still be new."""
+        if file.sets_access:
+            self._ledger.set_access(identity, file.access)
+        return IngestEvent(uri, Outcome.UNCHANGED, identity)
 
     def _refuse(self, file: File, uri: str, *, code: str, reason: str) -> IngestEvent:
         self._ledger.reject(file.source.id, uri, code=code, reason=reason)

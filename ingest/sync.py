@@ -65,11 +65,12 @@ class FolderSync:
         visit.notes = frozenset(self._ledger.rejections(visit.source.id))
         visit.total = len(visit.found)
         for event in self._events(visit):
-            if event.outcome is Outcome.UNCHANGED and event.uri in visit.notes:
-                self._ledger.accept(visit.source.id, [event.uri])
+            if event.outcome is Outcome.REJECTED:
+                visit.refused.add(event.uri)
             visit.done += 1
             visit.total = max(visit.total, visit.done)
             yield replace(event, done=visit.done, total=visit.total)
+        self._ledger.accept(visit.source.id, list(filter(visit.settled, visit.notes)))
         clean(self._ledger, self._index)
         copy_access(self._ledger, self._index)
         freeze(self._ledger)
@@ -122,8 +123,6 @@ class FolderSync:
         for path, documents in visit.held.items():
             if visit.misses(path):
                 yield from remove_documents(self._ledger, documents)
-        stale = [uri for uri in visit.notes if visit.misses(file_path(uri))]
-        self._ledger.accept(visit.source.id, stale)
 
 
 @dataclass(slots=True)
@@ -138,6 +137,8 @@ class _Visit:
     """Folders whose contents could not be seen."""
     held: dict[Path, dict[str, Known]] = field(default_factory=dict)
     notes: frozenset[str] = frozenset()
+    """What was refused by earlier visits, by uri."""
+    refused: set[str] = field(default_factory=set)
     unread: list[Found] = field(default_factory=list)
     done: int = 0
     total: int = 0
@@ -147,6 +148,11 @@ class _Visit:
         if path in self.present or any(path.is_relative_to(gap) for gap in self.unlisted):
             return False
         return any(path.is_relative_to(top) for top in self.tops)
+
+    def settled(self, uri: str) -> bool:
+        """Say whether what a note is about was looked at again, and found good or gone."""
+        path = file_path(uri)
+        return uri not in self.refused and (path in self.present or self.misses(path))
 
 
 def files_source(collection: str) -> Source:

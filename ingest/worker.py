@@ -43,6 +43,7 @@ LEASE = timedelta(minutes=2)
 """Renewed while the work goes on; after it another worker takes over."""
 PAUSE_SECONDS = 5.0
 TIDY_SECONDS = 300.0
+SWEEP_SECONDS = 6 * 3600.0
 
 MOST_REASONS = 5
 
@@ -69,6 +70,8 @@ class Pace:
     pause_seconds: float = PAUSE_SECONDS
     """How often it looks for work that it was not woken for, and waits when a store is down."""
     tidy_seconds: float = TIDY_SECONDS
+    sweep_seconds: float = SWEEP_SECONDS
+    """How often files that nothing rests on are looked for: each one is asked after."""
 
 
 class Worker:
@@ -93,7 +96,7 @@ class Worker:
         self._pace = pace or Pace()
         self._name = name or f"{socket.gethostname()}-{os.getpid()}"
         self._woken = threading.Event()
-        self._tidied_at = float("-inf")
+        self._tidied_at = self._swept_at = float("-inf")
 
     def wake(self) -> None:
         """Say that there is something to do; may be called from any thread."""
@@ -111,6 +114,9 @@ class Worker:
                 self._tidy(idle=not worked)
             except (CatalogUnavailable, IndexUnavailable, ParserFailed) as error:
                 log.warning("ingestion waits: %s", error)
+                worked = False
+            except _FAULTS:
+                log.exception("ingestion goes on after a fault")
                 worked = False
             if not worked:
                 self._rest(stop)
@@ -222,6 +228,12 @@ class Worker:
         elif idle:
             copy_access(self._ledger, self._index)
             freeze(self._ledger)
+            self._sweep()
+
+    def _sweep(self) -> None:
+        if time.monotonic() - self._swept_at > self._pace.sweep_seconds:
+            self._originals.sweep()
+            self._swept_at = time.monotonic()
 
     def _rest(self, stop: threading.Event) -> None:
         """Wait for something to do."""

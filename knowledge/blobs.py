@@ -7,6 +7,7 @@ import os
 import re
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -65,6 +66,12 @@ class FolderBlobs:
         if _DIGEST.fullmatch(digest):
             self._path(digest).unlink(missing_ok=True)
 
+    def untouched(self, *, seconds: float) -> Iterator[str]:
+        """Yield the digests of what was last stored at least so long ago."""
+        for path in self._folder.glob("??/??/*"):
+            if _DIGEST.fullmatch(path.name) and _is_older(path, seconds):
+                yield path.name
+
     def _path(self, digest: str) -> Path:
         return self._folder / digest[:2] / digest[2:4] / digest
 
@@ -79,11 +86,8 @@ class FolderBlobs:
     def _clean_up(self) -> None:
         """Drop what a process that died has left half-written."""
         for path in self._incoming.iterdir():
-            try:
-                if time.time() - path.stat().st_mtime > _LEFT_BEHIND_SECONDS:
-                    path.unlink()
-            except FileNotFoundError:
-                continue  # another process was quicker
+            if _is_older(path, _LEFT_BEHIND_SECONDS):
+                path.unlink(missing_ok=True)
 
 
 def _copy(stream: BinaryIO, file: BinaryIO, limit: int) -> tuple[str, int]:
@@ -112,6 +116,13 @@ def _make_private(*folders: Path) -> None:
     """Make folders, outermost first, for their owner alone."""
     for folder in folders:
         folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def _is_older(path: Path, seconds: float) -> bool:
+    try:
+        return time.time() - path.stat().st_mtime >= seconds
+    except FileNotFoundError:  # another process was quicker
+        return False
 
 
 def _sync_folder(folder: Path) -> None:

@@ -343,6 +343,10 @@ class Passage:
     blocks: tuple[Block, ...] = ()
     """Blocks that overlap `span`, in order; they give a quote its page and box."""
 
+    def cut(self, span: Span) -> str:
+        """Return the characters that `span`, in characters of the revision, covers."""
+        return self.text[span.start - self.span.start : span.end - self.span.start]
+
 
 @dataclass(frozen=True, slots=True)
 class Context:

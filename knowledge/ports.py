@@ -283,6 +283,9 @@ class Blobs(Protocol):
     def delete(self, digest: str) -> None:
         """Delete; absent is no error."""
 
+    def untouched(self, *, seconds: float) -> Iterator[str]:
+        """Yield the digests of what was last stored at least so long ago."""
+
 
 class Intake(Protocol):
     """How serving reaches ingestion without knowing it; `footnote` fills it."""

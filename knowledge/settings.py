@@ -5,16 +5,21 @@ The only file that reads the environment. Only entry points build `Settings`.
 
 from __future__ import annotations
 
+import difflib
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 
 from knowledge.errors import ConfigurationError
 
 ROOT = Path(__file__).resolve().parent.parent
+
+HomePath = Annotated[Path, AfterValidator(Path.expanduser)]
+"""A path that may begin with `~`, which no shell expands in `.env`."""
 
 
 class Settings(BaseSettings):
@@ -25,14 +30,14 @@ class Settings(BaseSettings):
     )
 
     # where things are
-    data_dir: Path = Field(ROOT / "data", description="Everything embedded lives under it.")
+    data_dir: HomePath = Field(ROOT / "data", description="Everything embedded lives under it.")
     database_url: str = Field(
         "", description="PostgreSQL URL of the catalog; empty: SQLite in the data folder."
     )
     qdrant_url: str = Field("", description="URL of a Qdrant server; empty: Qdrant Edge.")
     qdrant_api_key: SecretStr = Field(SecretStr(""), description="Key of the Qdrant server.")
     qdrant_collection: str = Field("footnote", description="Name of the Qdrant collection.")
-    parser_socket: Path | None = Field(
+    parser_socket: HomePath | None = Field(
         None, description="Unix socket of a parser service; empty: a child process of its own."
     )
 
@@ -40,7 +45,7 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on; beyond loopback needs keys.")
     port: int = Field(8765, ge=0, le=65535, description="Port of the API; 0 picks a free one.")
     ui_port: int = Field(8501, ge=0, le=65535, description="Port of the page.")
-    api_keys_file: Path | None = Field(
+    api_keys_file: HomePath | None = Field(
         None, description="File of hashed API keys; required beyond loopback."
     )
     api_url: str = Field("", description="Where the page finds the API; empty: this machine.")
@@ -64,7 +69,7 @@ class Settings(BaseSettings):
     answer_tokens: int = Field(1024, ge=64, description="Cap on the tokens of an answer.")
 
     # embedding and retrieval
-    embedding_model: Path | None = Field(
+    embedding_model: HomePath | None = Field(
         None, description="Folder of a sentence-transformers model; empty: the bundled MiniLM."
     )
     chunk_tokens: int = Field(256, ge=32, le=8192, description="Largest chunk, in tokens.")
@@ -131,6 +136,22 @@ def load_settings() -> Settings:
             "have one owner, servers have many"
         )
     return settings
+
+
+OF_COMPOSE = ("publish", "version", "weights_dir", "gpus", "vllm_memory")
+"""Variables that only `compose.yaml` reads."""
+
+
+def misspelt() -> Iterator[tuple[str, str]]:
+    """Yield each `FOOTNOTE_` variable that nothing reads, with the setting it may stand for."""
+    known = [*Settings.model_fields, *TestSettings.model_fields, *OF_COMPOSE]
+    here = os.environ.keys()  # noqa: TID251 (this is the file that may)
+    written = {name.lower() for name in DotEnvSettingsSource(Settings).env_vars.keys() | here}
+    for name in sorted(written):
+        prefix, ours, rest = name.partition("footnote_")
+        if ours and not prefix and rest not in known:
+            likely = difflib.get_close_matches(rest, known, 1)
+            yield name.upper(), f"FOOTNOTE_{likely[0].upper()}" if likely else ""
 
 
 def go_offline() -> None:

@@ -48,10 +48,9 @@ def as_source(passage: Passage) -> str:
 
 def cut(passage: Passage, span: Span) -> Passage:
     """Return the part of a passage that `span`, in characters of the revision, covers."""
-    start, end = span.start - passage.span.start, span.end - passage.span.start
     blocks = tuple(block for block in passage.blocks if block.span.overlaps(span))
     page = blocks[0].page if blocks else passage.page
-    return replace(passage, span=span, text=passage.text[start:end], blocks=blocks, page=page)
+    return replace(passage, span=span, text=passage.cut(span), blocks=blocks, page=page)
 
 
 def _distinct(passages: Iterable[Passage]) -> Iterator[Passage]:

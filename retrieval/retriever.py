@@ -11,6 +11,8 @@ SPARE_HITS = 8
 """Fetched beyond the limit, as some hits may be of revisions that are no longer live."""
 MOST_FETCHES = 6
 REMEMBERED_TURNS = 2
+MOST_PER_TOKEN = 8
+"""Characters; prose of any language has fewer on average."""
 
 
 class Retriever:
@@ -72,8 +74,11 @@ class Retriever:
         return passages[:limit]
 
     def count_tokens(self, text: str) -> int:
-        """Count by the embedding model's vocabulary: near to a language model's, and at hand."""
-        return len(self._embedder.token_spans(text))
+        """Count by the embedding model's vocabulary: near to a language model's, and at hand.
+
+        It takes any long word for one token; a language model does not.
+        """
+        return max(len(self._embedder.token_spans(text)), len(text) // MOST_PER_TOKEN)
 
     def _embed(self, query: str, collection: str | None) -> Embedding:
         statistics = self._library.statistics(collection)

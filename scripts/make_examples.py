@@ -243,9 +243,7 @@ def _timeless(data: bytes) -> bytes:
         for name in old.namelist():
             content = old.read(name)
             if name == "docProps/core.xml":
-                content = re.sub(
-                    rb">\d{4}-\d\d-\d\dT[\d:.]+Z?<", b">2024-01-01T00:00:00Z<", content
-                )
+                content = _MOMENT.sub(b">2024-01-01T00:00:00Z<", content)
             entry = zipfile.ZipInfo(name, date_time=(2024, 1, 1, 0, 0, 0))
             entry.compress_type = zipfile.ZIP_DEFLATED
             new.writestr(entry, content)

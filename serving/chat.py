@@ -3,7 +3,7 @@
 A model server may hang, lie or die. Whatever it does, `generate` ends, or raises `ModelError` with
 a code that names the fault: `unavailable`, `timeout`, `reset`, `unauthorized`, `context_overflow`,
 `http_<status>`, `stream_error`, `empty`, `null_content`, `reasoning_only`, `json_tool_call`,
-`harmony_markup`, or `length` (the text so far was cut at the token limit).
+`harmony_markup`, `endless`, or `length` (the text so far was cut at the token limit).
 """
 
 from __future__ import annotations
@@ -23,11 +23,14 @@ import httpx2
 
 from knowledge.errors import ConfigurationError, ModelError
 from knowledge.models import Context, Delta, Effort, Usage
+from knowledge.text import clean
 from serving.prompt import build_messages
 
 CONNECT_SECONDS = 5.0
 LARGEST_ERROR = 64 * 1024
 """Bytes of an error's body that are read."""
+LONGEST_ANSWER = 200_000
+"""Characters; far beyond any limit on tokens that a server keeps."""
 THINKING_ROOM = {Effort.LOW: 1024, Effort.MEDIUM: 4096, Effort.HIGH: 16384}
 """Tokens granted on top of the answer's where the server has no cap on reasoning."""
 
@@ -166,6 +169,7 @@ class _Reply:
         self._reasoned = False
         self._tool = ""
         self._tail = ""
+        self._length = 0
 
     def take(self, data: str) -> list[Delta]:
         """Return what one chunk adds; raises `ModelError` for an error event or for markup."""
@@ -210,7 +214,10 @@ class _Reply:
         return Delta(text=self._read_text(_text(delta.get("content"))), reasoning=reasoning)
 
     def _read_text(self, text: str) -> str:
-        """Refuse markup that opens a channel: what follows it may be the model's thoughts."""
+        """Refuse text without end, and markup that opens a channel: thoughts may follow it."""
+        self._length += len(text)
+        if self._length > LONGEST_ANSWER:
+            raise ModelError("The model wrote without end.", code="endless")
         seen = self._tail + text
         if _CHANNEL_MARKUP.search(seen):
             raise ModelError("The model's answer held raw markup.", code="harmony_markup")
@@ -251,7 +258,7 @@ def _parse(data: str, *, strict: bool = True) -> dict[str, Any]:
     """Read one JSON object; anything else is a `ModelError`, or `{}` when not `strict`."""
     try:
         value = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         if strict:
             raise ModelError("The model server sent no JSON.", code="stream_error") from error
         return {}
@@ -287,7 +294,8 @@ def _dicts(value: object) -> list[dict[str, Any]]:
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+    """Return a string that can be sent on: JSON may spell characters that UTF-8 cannot."""
+    return clean(value) if isinstance(value, str) else ""
 
 
 def _count(value: object) -> int:

@@ -114,7 +114,7 @@ class _Reading:
 
     def __init__(self, passage: Passage) -> None:
         self._spans = quotable(passage) or [passage.span]
-        sentences = [_cut(passage, span) for span in self._spans]
+        sentences = [passage.cut(span) for span in self._spans]
         self._exact = [_exact_form(sentence) for sentence in sentences]
         self._terms = [set(terms(sentence)) for sentence in sentences]
 
@@ -142,7 +142,7 @@ class _Reading:
                 yield first, last
 
 
-_MARK = re.compile(r"\s*\[(\d+)\]")
+_MARK = re.compile(r"(?<!\s)\s*+\[(\d+)\]")  # linear on any run of white space
 
 
 def _take_marks_out(text: str) -> tuple[str, list[tuple[int, int]]]:
@@ -186,7 +186,7 @@ def _citation(number: int, passage: Passage, quote: Quote) -> Citation:
         title=document.title,
         uri=document.uri,
         revision_id=passage.revision_id,
-        quote=_cut(passage, quote.span),
+        quote=passage.cut(quote.span),
         span=quote.span,
         support=quote.support,
         page=page,
@@ -217,7 +217,7 @@ def _around(blocks: Iterable[Block]) -> Box | None:
 
 
 def _sentences(passage: Passage, within: Span) -> list[Span]:
-    text = _cut(passage, within)
+    text = passage.cut(within)
     return [
         Span(within.start + span.start, within.start + span.end) for span in sentence_spans(text)
     ]
@@ -225,7 +225,3 @@ def _sentences(passage: Passage, within: Span) -> list[Span]:
 
 def _common(one: Span, other: Span) -> Span:
     return Span(max(one.start, other.start), min(one.end, other.end))
-
-
-def _cut(passage: Passage, span: Span) -> str:
-    return passage.text[span.start - passage.span.start : span.end - passage.span.start]

@@ -121,8 +121,7 @@ def _sentences(context: Context) -> Iterator[_Sentence]:
         headings = terms(" ".join([passage.document.title, *passage.heading]))
         around = frozenset(headings)
         for span in quotable(passage):
-            start, end = span.start - passage.span.start, span.end - passage.span.start
-            text = " ".join(plain(passage.text[start:end]).lstrip("-*•").split())
+            text = " ".join(plain(passage.cut(span)).lstrip("-*•").split())
             if _asks(text):  # a question is no answer, but tells what one is about
                 around = frozenset([*headings, *terms(text)])
             elif len(text.split()) >= FEWEST_WORDS:

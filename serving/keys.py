@@ -6,6 +6,8 @@ once when it is made; the file keeps its SHA-256, which is enough for a 256-bit 
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import hmac
 import json
@@ -16,7 +18,7 @@ import secrets
 import stat
 import tempfile
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -104,22 +106,23 @@ def add_key(path: Path, user: str, *, groups: Iterable[str], roles: Iterable[str
     identity = secrets.token_hex(4)
     key = f"fn_{identity}_{secrets.token_urlsafe(32)}"
     digest = hashlib.sha256(key.encode()).hexdigest()
-    entries = read_keys(path) if path.exists() else []
-    write_keys(path, [*entries, KeyEntry(identity, digest, user, tuple(groups), tuple(roles))])
+    entry = KeyEntry(identity, digest, user, tuple(groups), tuple(roles))
+    with _changing(path):
+        write_keys(path, [*(read_keys(path) if path.exists() else []), entry])
     return key
 
 
 def remove_key(path: Path, identity: str) -> bool:
     """Take a key away, effective at the next request; False when there is none with that id."""
-    entries = read_keys(path)
-    kept = [entry for entry in entries if entry.id != identity]
-    write_keys(path, kept)
+    with _changing(path):
+        entries = read_keys(path)
+        kept = [entry for entry in entries if entry.id != identity]
+        write_keys(path, kept)
     return len(kept) < len(entries)
 
 
 def write_keys(path: Path, entries: Iterable[KeyEntry]) -> None:
     """Replace the keys file atomically; only its owner may read it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)  # mode 0600
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         json.dump([asdict(entry) for entry in entries], file, indent=2)
@@ -127,6 +130,18 @@ def write_keys(path: Path, entries: Iterable[KeyEntry]) -> None:
         file.flush()
         os.fsync(file.fileno())
     Path(name).replace(path)
+
+
+@contextlib.contextmanager
+def _changing(path: Path) -> Iterator[None]:
+    """Keep other commands from changing the file meanwhile: one would undo what another did."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)  # the file itself is replaced each time
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

@@ -30,8 +30,6 @@ class MarkerNormaliser:
     def __init__(self, count: int) -> None:
         self.dropped = 0
         """Marks so far that pointed at nothing."""
-        self.markup = 0
-        """Pieces of harmony markup so far, such as `<|end|>`."""
         self._count = count
         self._raw = ""
         self._text = ""
@@ -64,7 +62,6 @@ class MarkerNormaliser:
             self._text += before
             self._raw = angle + rest
             if match := _MARKUP.match(self._raw):
-                self.markup += 1
                 self._raw = self._raw[match.end() :]
             elif _MARKUP_BEGUN.fullmatch(self._raw) and not final:
                 return

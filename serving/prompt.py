@@ -1,7 +1,4 @@
-"""All wording that a model reads, and the words the server answers with; pure.
-
-`VERSION` changes with every change of wording.
-"""
+"""All wording that a model reads, and the words the server answers with; pure."""
 
 from __future__ import annotations
 
@@ -11,8 +8,6 @@ from typing import TypedDict
 
 from knowledge.models import Context, Passage, Turn
 from serving.markers import plain
-
-VERSION = "1"
 
 NOT_FOUND = "NOT_FOUND"
 """What a model writes, and nothing else, when the sources do not answer."""

@@ -5,6 +5,7 @@ It shows no internals, and nothing that would tell what is forbidden from what i
 
 from __future__ import annotations
 
+import errno
 from http import HTTPStatus
 from typing import Any
 
@@ -41,6 +42,7 @@ _STATUS: tuple[tuple[type[FootnoteError], int, str], ...] = (
     (IndexUnavailable, 503, "index_unavailable"),
     (CatalogUnavailable, 503, "catalog_unavailable"),
 )
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _CODES = {413: "too_large"}
 _HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "2"}}
 
@@ -73,6 +75,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(FootnoteError, _ours)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(OSError, _system)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -107,6 +110,13 @@ async def _http(_: Request, error: Exception) -> JSONResponse:
     response = refuse(status, code, NOT_FOUND if status == 404 else f"{phrase}.")
     response.headers.update(error.headers or {})
     return response
+
+
+async def _system(_: Request, error: Exception) -> JSONResponse:
+    if isinstance(error, OSError) and error.errno in _DISK_FULL:
+        message = "The disk of this service is full; nothing was taken in. Its operator can help."
+        return refuse(507, "disk_full", message)
+    raise error
 
 
 async def _unexpected(_: Request, __: Exception) -> JSONResponse:

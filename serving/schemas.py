@@ -227,6 +227,20 @@ class CollectionsOut(_Out):
     collections: list[CollectionOut]
 
 
+class RefusedOut(_Out):
+    """A file or line that is not indexed; `code` is stable, `reason` is for people."""
+
+    uri: str
+    code: str
+    reason: str
+
+
+class RefusalsOut(_Out):
+    """What is not indexed, latest first."""
+
+    refusals: list[RefusedOut]
+
+
 class HealthOut(_Out):
     """`ok` when questions can be answered; `parts` says which part is at fault otherwise."""
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from knowledge.models import Effort, Passage, Principal, Question
+from knowledge.models import Effort, IngestEvent, Passage, Principal, Question
 from knowledge.ports import Intake, Library
 from serving.auth import Gate
 from serving.events import Event
@@ -44,6 +44,8 @@ class Services:
     gate: Gate
     health: Callable[[], Mapping[str, str]] = field(default=dict)
     """Name of each part → `ok`, or in a word what is wrong; synchronous and quick."""
+    refusals: Callable[[], Sequence[IngestEvent]] = field(default=tuple)
+    """What is not indexed of all that was handed in, latest first; synchronous."""
     version: str = ""
     effort: Effort = Effort.LOW
     """Used where the question names none."""

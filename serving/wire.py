@@ -127,6 +127,15 @@ def ingest_json(event: IngestEvent) -> Json:
     return asdict(event) | {"outcome": event.outcome.value}
 
 
+def refusals_json(refused: Sequence[IngestEvent]) -> Json:
+    """Return what is not indexed."""
+    return {
+        "refusals": [
+            {"uri": each.uri, "code": each.code, "reason": each.reason} for each in refused
+        ]
+    }
+
+
 def error_json(code: str, message: str, field: str | None = None) -> Json:
     """Return the one shape of all errors."""
     detail = {"code": code, "message": message}

@@ -15,7 +15,7 @@ from sqlalchemy import (
     Table,
 )
 
-from knowledge.catalog.types import AnyText, Moment, Numbers, Pairs, Strings
+from knowledge.catalog.types import AnyText, KeyText, Moment, Numbers, Pairs, Strings
 
 metadata = MetaData(
     naming_convention={
@@ -132,7 +132,7 @@ rejections = Table(
     "rejections",
     metadata,
     Column("source_id", String, primary_key=True),
-    Column("uri", AnyText, primary_key=True),
+    Column("uri", KeyText, primary_key=True),
     Column("code", String, nullable=False),
     Column("reason", AnyText, nullable=False),
     Column("seen_at", Moment, nullable=False),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 import zlib
@@ -13,6 +14,8 @@ from functools import lru_cache
 from sqlalchemy import DateTime, Dialect, LargeBinary, Text
 from sqlalchemy.types import TypeDecorator
 
+LONGEST_KEY = 500
+"""Characters."""
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _UNSTORABLE = {0: REPLACEMENT} | dict.fromkeys(range(0xD800, 0xE000), REPLACEMENT)
 
@@ -51,6 +54,23 @@ class AnyText(TypeDecorator[str]):
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         """Replace what cannot be stored."""
         return None if value is None else storable(value)
+
+
+class KeyText(TypeDecorator[str]):
+    """Text from outside in a key: a long one is cut, and told from others by its sha256.
+
+    PostgreSQL refuses keys over 2,704 bytes, and anybody may upload what has a longer name.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Cut what is too long, wherever it is stored or compared."""
+        if value is None or len(value) <= LONGEST_KEY:
+            return None if value is None else storable(value)
+        digest = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
+        return f"{storable(value[:LONGEST_KEY])}…{digest}"
 
 
 class Strings(TypeDecorator[tuple[str, ...]]):

@@ -36,6 +36,7 @@ def create_app(services: Services) -> FastAPI:
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=_lifespan,
     )
     app.state.services = services
@@ -113,7 +114,7 @@ TABLE = (
         "/v1/documents",
         documents.upload,
         schemas.SubmissionOut,
-        (415, *_BODY),
+        (415, 507, *_BODY),
         202,
         more=_UPLOAD,
     ),
@@ -145,4 +146,5 @@ OPERATOR_TABLE = (
         also=machine.NDJSON,
         more=_STREAM,
     ),
+    Row("GET", "/v1/refusals", machine.refusals, schemas.RefusalsOut, (503,)),
 )

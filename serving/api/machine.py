@@ -17,6 +17,7 @@ from knowledge.models import IngestEvent
 from serving import schemas, wire
 from serving.api.guard import House
 from serving.refusal import Refusal, Responses
+from serving.services import Services
 
 NDJSON: Responses = {
     200: {
@@ -28,8 +29,7 @@ NDJSON: Responses = {
 
 async def ingest(body: schemas.IngestIn, request: Request, services: House) -> Response:
     """Bring files and folders of this machine up to date; for commands on this machine."""
-    if not services.gate.is_owner(request.headers.get("authorization")):
-        raise Refusal(403, "forbidden", "This is for commands of the account that serves.")
+    _only_for_the_owner(request, services)
     paths = [Path(path) for path in body.paths]
     if relative := [path for path in paths if not path.is_absolute()]:
         message = f"paths: not an absolute path: {relative[0]}"
@@ -61,6 +61,17 @@ async def _iterate(
     finally:
         pool.submit(getattr(events, "close", lambda: None))
         pool.shutdown(wait=False)
+
+
+async def refusals(request: Request, services: House) -> Response:
+    """List what is not indexed, and why; for commands on this machine."""
+    _only_for_the_owner(request, services)
+    return JSONResponse(wire.refusals_json(await asyncio.to_thread(services.refusals)))
+
+
+def _only_for_the_owner(request: Request, services: Services) -> None:
+    if not services.gate.is_owner(request.headers.get("authorization")):
+        raise Refusal(403, "forbidden", "This is for commands of the account that serves.")
 
 
 async def health(services: House) -> Response:

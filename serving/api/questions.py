@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from contextlib import aclosing
-from typing import cast
+from typing import Any, cast
 
-from fastapi import Response
+from fastapi import Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from knowledge.errors import FootnoteError
@@ -26,8 +26,11 @@ EVENTS: Responses = {
     }
 }
 
+LOOK_SECONDS = 0.5
+"""How often it is looked whether a caller who waits for a whole answer is still there."""
 
-async def ask(body: schemas.AskIn, who: Who, services: House) -> Response:
+
+async def ask(body: schemas.AskIn, request: Request, who: Who, services: House) -> Response:
     """Answer a question from the documents that the caller may read."""
     question = Question(
         text=body.question,
@@ -39,8 +42,24 @@ async def ask(body: schemas.AskIn, who: Who, services: House) -> Response:
         headers = {"X-Accel-Buffering": "no"}
         events = _event_stream(services, question, who)
         return StreamingResponse(events, media_type="text/event-stream", headers=headers)
-    async with aclosing(_events(services, question, who)) as events_:
-        async for event in events_:
+    return await _while_present(request, _whole_answer(services, question, who))
+
+
+async def _while_present(request: Request, answer: Coroutine[Any, Any, Response]) -> Response:
+    """Wait for the answer, but stop writing it once the caller has left."""
+    writing = asyncio.ensure_future(answer)
+    try:
+        while not (await asyncio.wait([writing], timeout=LOOK_SECONDS))[0]:
+            if await request.is_disconnected():
+                return Response(status_code=503)  # which nobody reads
+        return writing.result()
+    finally:
+        writing.cancel()
+
+
+async def _whole_answer(services: Services, question: Question, who: Principal) -> Response:
+    async with aclosing(_events(services, question, who)) as events:
+        async for event in events:
             if isinstance(event, AnswerEvent):
                 return JSONResponse(wire.answer_json(event.answer))
             if isinstance(event, ErrorEvent):

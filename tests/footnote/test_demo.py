@@ -52,12 +52,30 @@ def test_a_folder_of_ones_own_is_asked_about_what_is_in_it(
 ) -> None:
     folder = tmp_path / "My Büro: notes"
     folder.mkdir()
-    (folder / "zebra.md").write_text("# Zebra budget\n\nThe zebra budget is 4211 euros.\n")
-    (folder / "lion.md").write_text("# Lion hours\n\nLion hours are counted in the night.\n")
+    zebra = "Zebra budgets came to exactly 4211 euros during our last accounting year."
+    lion = "Lions count hours at night whenever everybody else sleeps soundly."
+    (folder / "zebra.md").write_text(f"# Zebra budget\n\n{zebra}\n")
+    (folder / "lion.md").write_text(f"# Lion hours\n\n{lion}\n")
     _, answers = _shown(settings, folder, capsys)
     assert len(answers) == 3
-    assert "What is said about" in answers[0]
+    for answer in answers[:2]:
+        assert answer.startswith("What is said about")
+        assert "\n[1]" in answer
     assert "(not found in the documents)" in answers[2]
+
+
+def test_a_folder_whose_documents_have_no_headings_is_asked_about_its_sentences(
+    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "n1.txt").write_text(
+        "Yes.\n\nThe herd of zebras approved its budget last spring.\n"
+    )
+    (tmp_path / "in" / "n2.csv").write_text("a,b\n1,2\n")
+    _, answers = _shown(settings, tmp_path / "in", capsys)
+    assert len(answers) == 2
+    assert "“The herd of zebras approved its budget last …”" in answers[0]
+    assert "[1] n1" in answers[0]
 
 
 def test_an_empty_folder_is_no_crash(

@@ -36,6 +36,17 @@ def test_a_fresh_installation_is_well(
 
 
 @pytest.mark.usefixtures("quick")
+def test_a_misspelt_setting_is_found(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def told() -> list[str]:
+        return [each.message for each in doctor.findings(settings) if each.part == "settings"]
+
+    monkeypatch.delenv("FOOTNOTE_GUARD_REPORT")  # of the tests
+    assert told() == []
+    monkeypatch.setenv("FOOTNOTE_PROT", "9000")
+    assert told() == ["FOOTNOTE_PROT is not a setting; did you mean FOOTNOTE_PORT?"]
+
+
+@pytest.mark.usefixtures("quick")
 def test_a_broken_catalog_is_found_and_the_rest_is_still_looked_at(settings: Settings) -> None:
     settings.data_dir.mkdir()
     (settings.data_dir / "catalog.sqlite").write_bytes(b"no database" * 1000)

@@ -101,6 +101,8 @@ def test_a_busy_port_is_a_clear_error_before_anything_slow_happens(
         assert port in said
         monkeypatch.setenv("FOOTNOTE_UI_PORT", port)
         assert "FOOTNOTE_UI_PORT" in _fails(["ui"], capsys)
+        monkeypatch.setenv("FOOTNOTE_PORT", "0")
+        assert "FOOTNOTE_UI_PORT" in _fails(["serve", "--ui"], capsys)
     assert time.monotonic() - began < 10
     assert not data.exists()
 

@@ -69,9 +69,14 @@ def _use_the_service(data: Path, texts: Path) -> None:
     shown = json.loads(footnote(data, "status", "--json").stdout)
     assert shown["collections"] == [{"name": "main", "documents": 2}]
     assert shown["service"] == json.loads(token.read_text())["url"]
-    second = footnote(data, "serve", FOOTNOTE_PORT=str(free_port()))
-    assert second.returncode == 2
-    assert "served already" in second.stderr
+    (refused,) = shown["refusals"]
+    assert refused["uri"] == str(texts / "broken.pdf")
+    assert refused["reason"] in footnote(data, "status").stdout
+    same_port = shown["service"].rpartition(":")[2]
+    for port in (str(free_port()), same_port):
+        second = footnote(data, "serve", FOOTNOTE_PORT=port)
+        assert second.returncode == 2
+        assert "served already" in second.stderr
     found = json.loads(footnote(data, "search", "lion", "--json", "--limit", "1").stdout)
     document_id = found["passages"][0]["document"]["id"]
     assert footnote(data, "access", "set", document_id, "g:lions").returncode == 0
@@ -81,7 +86,9 @@ def _use_the_service(data: Path, texts: Path) -> None:
     assert footnote(data, "remove", document_id).returncode == 0
     absent = footnote(data, "remove", document_id)
     assert absent.returncode == 2
-    assert absent.stderr.startswith("footnote: ")
+    assert absent.stderr == "footnote: there is no such document\n"
+    elsewhere = footnote(data, "ask", "What is the budget of the lion?", "--collection", "zoo")
+    assert "there is no collection 'zoo'; there are: main" in elsewhere.stderr
 
 
 def test_a_killed_owner_leaves_nothing_in_the_way(tmp_path: Path) -> None:

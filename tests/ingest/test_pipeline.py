@@ -214,6 +214,19 @@ def test_an_administrators_access_list_outlives_a_new_revision(world: World) -> 
     assert [p.text for p in world.find("plans", by=Principal("bob"))] == ["new plans"]
 
 
+@pytest.mark.parametrize(
+    ("name", "data"), [("a.txt", "the plans"), ("a.jsonl", '{"id": 1, "text": "the plans"}')]
+)
+def test_a_source_that_sets_access_sets_it_on_what_has_not_changed_too(
+    world: World, name: str, data: str
+) -> None:
+    world.ingest(name, data, access=[EVERYONE], sets_access=True)
+    again = world.ingest(name, data, access=["u:bob"], sets_access=True)
+    assert outcomes(again) == [UNCHANGED]
+    assert world.texts("plans") == []
+    assert world.texts("plans", by=Principal("bob")) == ["the plans"]
+
+
 def test_a_source_that_sets_access_sets_it_with_the_switch(world: World) -> None:
     world.ingest("a.txt", "old plans", access=[EVERYONE])
     world.ingest("a.txt", "new plans", access=["u:bob"], sets_access=True)

@@ -175,6 +175,18 @@ def test_a_file_that_is_bad_for_a_while_and_then_as_before_is_noted_no_more(
     assert world.catalog.failures() == []
 
 
+def test_a_line_that_was_bad_is_noted_no_more_once_it_is_mended(world: World, docs: Path) -> None:
+    lines = docs / "lines.jsonl"
+    for content, notes in (
+        ("", {"lines.jsonl"}),
+        ('{"id": "1", "text": "one"}\nnonsense\n', {"lines.jsonl#line 2"}),
+        ('{"id": "1", "text": "one"}\n{"id": "2", "text": "two"}\n', set()),
+    ):
+        write(lines, content)
+        world.sync(docs)
+        assert {Path(failure.uri).name for failure in world.catalog.failures()} == notes
+
+
 def test_statistics_follow_what_changed(world: World, docs: Path) -> None:
     world.sync(docs)
     first = world.catalog.statistics("main")

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +15,7 @@ import pytest
 from ingest.pipeline import Sizes
 from ingest.recover import recover
 from ingest.worker import Pace, Worker
+from knowledge.blobs import FolderBlobs
 from knowledge.errors import IndexUnavailable, ParserFailed
 from knowledge.models import EVERYONE, Parsed, Point, RevisionState, Submission, SubmissionState
 from tests.fakes import FakeIndex
@@ -274,6 +277,47 @@ def test_a_running_worker_waits_for_a_store_that_is_down(tmp_path: Path) -> None
     until(lambda: status(world, taken).state is DONE)
     stop.set()
     thread.join(10)
+    world.close()
+
+
+class Broken(FolderBlobs):
+    """A disk that cannot delete, once."""
+
+    broken = True
+
+    def delete(self, digest: str) -> None:
+        broken, self.broken = self.broken, False
+        if broken:
+            raise OSError(errno.EIO, "the disk has an error")
+        super().delete(digest)
+
+
+def test_a_running_worker_outlives_a_fault_of_the_disk(tmp_path: Path) -> None:
+    world = World(tmp_path, blobs=Broken(tmp_path / "blobs"))
+    hand_in(world, b"no pdf", name="a.pdf")  # refused, so that its file is deleted
+    taken = hand_in(world, "a text")
+    thread, stop = running(world.new_worker(pace=Pace(pause_seconds=0.05)))
+    until(lambda: status(world, taken).state is DONE)
+    stop.set()
+    thread.join(10)
+    world.close()
+
+
+def test_files_that_nothing_rests_on_are_swept_once_they_are_old(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    names = ("gone.jsonl", "kept.jsonl", "fresh.jsonl")
+    gone, kept, fresh = (hand_in(world, lines(2, name), name=name) for name in names)
+    while world.worker.work_one():
+        pass
+    for document_id in (*status(world, gone).document_ids, *status(world, fresh).document_ids):
+        world.intake.remove(document_id)
+    waiting = hand_in(world, "a text")
+    for submission in (gone, kept, waiting):
+        (path,) = (tmp_path / "blobs").glob(f"*/*/{submission.digest}")
+        os.utime(path, (0, 0))
+    world.originals.sweep()
+    there = [world.blobs.has(each.digest) for each in (gone, kept, fresh, waiting)]
+    assert there == [False, True, True, True]
     world.close()
 
 

@@ -171,6 +171,13 @@ def test_a_context_holds_what_fits_the_budget(shelf: Shelf) -> None:
     assert 1 <= len(context.passages) < 5
 
 
+def test_a_document_of_endless_words_does_not_overfill_the_budget(shelf: Shelf) -> None:
+    shelf.add(f"The canteen serves {'soup' * 1000}.")
+    shelf.add("The canteen serves soup.")
+    context = shelf.retriever(tokens=60).retrieve(Question("canteen soup"), ANN)
+    assert [passage.text for passage in context.passages] == ["The canteen serves soup."]
+
+
 def test_a_follow_up_is_searched_with_what_was_asked_before(shelf: Shelf) -> None:
     shelf.add("In winter the canteen opens at eleven.")
     shelf.add("In winter the garage is heated.")

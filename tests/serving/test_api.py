@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -217,6 +218,8 @@ class Broken:
         pytest.param(TooLarge("too big"), 413, "too_large", id="large"),
         pytest.param(FootnoteError("/srv/secret/path"), 500, "internal", id="ours"),
         pytest.param(KeyError("/srv/secret/path"), 500, "internal", id="a-bug"),
+        pytest.param(OSError(errno.EIO, "/srv/secret/path"), 500, "internal", id="disk-broken"),
+        pytest.param(OSError(errno.ENOSPC, "/srv/secret/path"), 507, "disk_full", id="disk-full"),
     ],
 )
 def test_each_failure_has_its_status_and_shows_no_internals(
@@ -233,8 +236,8 @@ def test_there_is_one_shape_for_unknown_paths_and_methods(client: TestClient) ->
     wrong = client.patch("/v1/ask")
     assert (wrong.status_code, refusal(wrong)["code"]) == (405, "method_not_allowed")
     assert wrong.headers["allow"] == "POST"
-    for path in ("/docs", "/redoc"):
-        assert client.get(path).status_code == 404
+    for path in ("/docs", "/redoc", "/v1/documents/"):
+        assert client.get(path, follow_redirects=False).status_code == 404
 
 
 class Endless:
@@ -252,16 +255,20 @@ class Endless:
             self.stopped = True
 
 
-def test_a_client_that_leaves_stops_the_writing(house: QuickHouse) -> None:
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_client_that_leaves_stops_the_writing(house: QuickHouse, stream: bool) -> None:
     endless = Endless()
     app = create_app(replace(house.services, answerer=endless))
-    asyncio.run(asyncio.wait_for(_ask_and_leave(app), 20))
+    asyncio.run(asyncio.wait_for(_ask_and_leave(app, stream=stream), 20))
     assert endless.stopped
 
 
-async def _ask_and_leave(app: FastAPI) -> None:
-    body = json.dumps({"question": "x", "stream": True}).encode()
+async def _ask_and_leave(app: FastAPI, *, stream: bool) -> None:
+    """Leave after the first words, or, where they only come all together, before them."""
+    body = json.dumps({"question": "x", "stream": stream}).encode()
     asked, heard = asyncio.Event(), asyncio.Event()
+    if not stream:
+        heard.set()
 
     async def receive() -> Message:
         if not asked.is_set():
@@ -492,6 +499,19 @@ def test_only_the_owners_commands_have_files_of_the_machine_ingested(
     assert "error" in json.loads(refused.text.splitlines()[-1])
     relative = client.post("/v1/ingest", json={"paths": ["in"]}, headers=owner)
     assert refusal(relative)["field"] == "paths"
+
+
+def test_only_the_owners_commands_are_told_what_is_not_indexed(
+    house: QuickHouse, client: TestClient, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "tool.exe").write_bytes(b"MZ")
+    (event,) = house.intake.sync([tmp_path / "in"], collection="zoo")
+    assert event.outcome == "rejected"
+    assert client.get("/v1/refusals").status_code == 403
+    reply = client.get("/v1/refusals", headers=bearer(house.owner_token))
+    (refused,) = schemas.RefusalsOut.model_validate(reply.json()).refusals
+    assert (refused.uri, refused.code) == (event.uri, "unsupported")
 
 
 def test_the_document_describes_every_status_that_is_given(

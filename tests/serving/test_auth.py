@@ -5,6 +5,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,14 @@ def test_a_file_that_breaks_while_serving_admits_nobody(tmp_path: Path) -> None:
     assert ring.find(key) is None
     path.write_text(good)
     assert ring.find(key) is not None
+
+
+def test_keys_made_at_once_are_all_kept(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    with ThreadPoolExecutor(8) as pool:
+        keys = list(pool.map(lambda n: add_key(path, f"u{n}", groups=[], roles=[]), range(24)))
+    ring = KeyRing(path)
+    assert all(ring.find(key) for key in keys)
 
 
 @pytest.mark.parametrize(
@@ -221,6 +230,7 @@ GUARDED = {
     "DELETE /v1/submissions/{submission_id}": (404, 200, 200),
     "GET /v1/collections": (200, 200, 200),
     "POST /v1/ingest": (403, 403, 403),
+    "GET /v1/refusals": (403, 403, 403),
 }
 PUBLIC = {"GET /v1/health"}
 STRANGERS: list[Any] = [

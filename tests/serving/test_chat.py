@@ -13,6 +13,7 @@ from knowledge.models import Delta, Effort, Turn
 from serving.chat import ChatGenerator
 from serving.events import AnswerEvent, DeltaEvent
 from serving.prompt import INSTRUCTIONS
+from serving.wire import event_json, sse
 from tests.fakes import context, passage
 from tests.serving.chat_contract import (
     ASKED,
@@ -158,6 +159,8 @@ FAULTS = [
     pytest.param(fails_midway("Soup"), "stream_error", id="error event after text"),
     pytest.param((Raw("{not json"),), "stream_error", id="no JSON"),
     pytest.param((Raw("[1]"),), "stream_error", id="no object"),
+    pytest.param((Raw("[" * 200_000),), "stream_error", id="JSON too deep to read"),
+    pytest.param(says(*["Soup [1]. " * 1000] * 30), "endless", id="text without end"),
     pytest.param((Raw('{"error":"boom"}'),), "stream_error", id="error is a string"),
     pytest.param(Refusal(200, STREAM_ERROR), "stream_error", id="200 with an error body"),
     pytest.param(Refusal(200, "hello"), "stream_error", id="200 with plain text"),
@@ -197,6 +200,16 @@ def test_every_fault_ends_in_one_answer_without_a_word_of_the_models_thoughts(
     shown = "".join(event.text for event in events if isinstance(event, DeltaEvent))
     assert "canary" not in shown
     assert "<|" not in shown
+
+
+def test_text_that_utf_8_cannot_spell_is_sent_on_without_it(stub: VllmStub, server: Server) -> None:
+    stub.then(says("Soup \ud83d", "\x00costs three euro [1]."), refuses(500, "boom \ud800"))
+    for _ in range(2):
+        events = asyncio.run(stream(server, {}))
+        assert isinstance(events[-1], AnswerEvent)
+        assert events[-1].answer.text.startswith("Soup costs three euro")
+        for event in events:
+            sse(*event_json(event))
 
 
 def test_closing_markup_is_no_fault(stub: VllmStub, server: Server) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -124,6 +125,17 @@ def test_marks_belong_to_the_sentence_they_follow(text: str) -> None:
 def test_a_text_of_marks_alone_claims_nothing() -> None:
     assert claims("[1]") == []
     assert resolve("[1]", context("?", CANTEEN)) == ()
+
+
+def test_a_long_run_of_white_space_is_read_as_fast_as_words() -> None:
+    """A model that repeats a blank until its limit must not stop the service."""
+
+    def seconds(text: str) -> float:
+        start = time.perf_counter()
+        claims(text)
+        return time.perf_counter() - start
+
+    assert seconds("Soup" + " " * 60_000 + "[1].") < 10 * seconds("Soup is. " * 7_000 + "[1].")
 
 
 def test_sentences_without_a_mark_are_told_apart_from_lead_ins() -> None:

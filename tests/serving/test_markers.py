@@ -105,10 +105,10 @@ def test_links_and_images_lose_their_target(written: str, shown: str) -> None:
     assert normalise(written) == shown
 
 
-def test_harmony_markup_goes_and_is_counted() -> None:
+def test_harmony_markup_goes() -> None:
     normaliser = MarkerNormaliser(1)
     text = normaliser.feed("Yes [1<|end|>].<|return|> ") + normaliser.finish()
-    assert (text, normaliser.markup) == ("Yes [1].", 2)
+    assert text == "Yes [1]."
 
 
 def test_text_is_shown_as_soon_as_it_is_decided() -> None:
@@ -177,10 +177,12 @@ def test_the_markdown_reader_of_the_test_above_would_find_a_link() -> None:
 
 @given(MANGLED)
 def test_a_second_reading_finds_nothing_more_to_drop(text: str) -> None:
+    first = normalise(text)
+    assert "<|" not in first
     again = MarkerNormaliser(3)
-    again.feed(normalise(text))
+    again.feed(first)
     again.finish()
-    assert (again.dropped, again.markup) == (0, 0)
+    assert again.dropped == 0
 
 
 @given(MANGLED)

@@ -28,6 +28,18 @@ def test_accepted_files_are_no_longer_noted(catalog: SqlCatalog) -> None:
     assert catalog.rejections(FOLDER.id) == {"599": ("c", "r")}
 
 
+def test_a_name_of_any_length_is_noted_and_told_from_others(catalog: SqlCatalog) -> None:
+    long = "".join(chr(0x20000 + number * 7919 % 40_000) for number in range(3_000))
+    first, second = f"{long}1", f"{long}2"
+    for uri in (first, second):
+        catalog.reject(FOLDER.id, uri, code="c", reason=uri[-1])
+    catalog.accept(FOLDER.id, [first])
+
+    [(noted, (_, reason))] = catalog.rejections(FOLDER.id).items()
+    assert reason == "2"
+    assert noted.startswith(long[:500])
+
+
 def test_success_and_removal_clear_the_note(catalog: SqlCatalog) -> None:
     for uri in ("indexed", "removed", "still bad"):
         catalog.reject(FOLDER.id, uri, code="c", reason="r")
