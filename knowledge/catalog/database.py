@@ -131,8 +131,9 @@ def now() -> datetime:
 
 
 def _parse(url: str) -> URL:
-    try:
-        parsed = make_url(url)
+    path = url.removeprefix("sqlite:///")
+    try:  # a path may hold what would begin a query in a URL
+        parsed = make_url(url) if path == url else URL.create("sqlite", database=path)
     except ArgumentError as error:
         raise ConfigurationError("FOOTNOTE_DATABASE_URL is not a database URL") from error
     backend = parsed.get_backend_name()

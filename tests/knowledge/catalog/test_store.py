@@ -38,6 +38,15 @@ def test_the_catalog_fills_its_three_doors(catalog: SqlCatalog) -> None:
     catalog.ping()
 
 
+def test_a_folder_of_any_name_holds_its_catalog(tmp_path: Path) -> None:
+    folder = tmp_path / "a?b=c #1 %20 é"
+    folder.mkdir()
+    SqlCatalog.open(f"sqlite:///{folder / 'catalog.sqlite'}").close()
+
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+    assert (folder / "catalog.sqlite").stat().st_size > 0
+
+
 def test_opening_twice_changes_nothing(catalog: SqlCatalog, url: str) -> None:
     hits = publish(catalog, document(), TEXT)
 
