@@ -135,7 +135,7 @@ def test_a_long_run_of_white_space_is_read_as_fast_as_words() -> None:
         claims(text)
         return time.perf_counter() - start
 
-    assert seconds("Soup" + " " * 60_000 + "[1].") < 10 * seconds("Soup is. " * 7_000 + "[1].")
+    assert seconds("Soup" + " " * 60_000 + "is [1].") < 10 * seconds("Soup is. " * 7_000 + "[1].")
 
 
 def test_sentences_without_a_mark_are_told_apart_from_lead_ins() -> None:
