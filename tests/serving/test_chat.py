@@ -234,7 +234,7 @@ def test_a_server_that_hangs_is_left_at_the_deadline(
     start = time.monotonic()
     limits = replace(LIMITS, first_seconds=first, seconds=whole)
     assert fault(server, limits=limits).code == "timeout"
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 10
     assert stub.until(lambda: stub.left == left + 1)
     assert stub.running == 0
 
