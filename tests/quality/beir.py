@@ -25,7 +25,7 @@ class Set:
 def load(folder: Path, *, qrels: str = "test") -> Set:
     """Read the set in `folder`; only queries that have judgements are kept."""
     judged = _qrels(folder / "qrels" / f"{qrels}.tsv")
-    asked = {str(row["_id"]): str(row["text"]) for row in _rows(folder, "queries")}
+    asked = {str(row["_id"]): str(row["text"]) for row in rows(_existing(folder, "queries"))}
     return Set(
         name=folder.name,
         corpus=_existing(folder, "corpus"),
@@ -34,20 +34,20 @@ def load(folder: Path, *, qrels: str = "test") -> Set:
     )
 
 
+def rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Read a `.jsonl` or `.jsonl.gz` file."""
+    data = path.read_bytes()
+    text = gzip.decompress(data) if path.suffix == ".gz" else data
+    for line in text.splitlines():
+        yield json.loads(line)
+
+
 def _qrels(path: Path) -> dict[str, dict[str, int]]:
     judged: dict[str, dict[str, int]] = {}
     with path.open(newline="", encoding="utf-8") as lines:
         for row in csv.DictReader(lines, delimiter="\t"):
             judged.setdefault(row["query-id"], {})[row["corpus-id"]] = int(row["score"])
     return judged
-
-
-def _rows(folder: Path, stem: str) -> Iterator[dict[str, Any]]:
-    path = _existing(folder, stem)
-    data = path.read_bytes()
-    text = gzip.decompress(data) if path.suffix == ".gz" else data
-    for line in text.splitlines():
-        yield json.loads(line)
 
 
 def _existing(folder: Path, stem: str) -> Path:

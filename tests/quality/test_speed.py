@@ -27,9 +27,9 @@ def test_search_keeps_up_with_sixteen_clients(capsys: pytest.CaptureFixture[str]
     judged = beir.load(corpora.folder("scifact"), qrels="train")
     queries = list(judged.queries.values())
     with serving(_ingested(judged)) as url:
-        _search(url, queries[:20], seconds=5)
+        search_from_many_clients(url, queries[:20], seconds=5)
         began = time.monotonic()
-        taken = _search(url, queries[20:], seconds=SECONDS)
+        taken = search_from_many_clients(url, queries[20:], seconds=SECONDS)
         rate = len(taken) / (time.monotonic() - began)
     with capsys.disabled():
         print(f"\n/v1/search, {CLIENTS} clients: {rate:.1f}/s, p50 {_ms(taken, 50):.0f} ms", end="")
@@ -59,7 +59,7 @@ def _ingested(judged: beir.Set) -> Path:
     return data
 
 
-def _search(url: str, queries: list[str], *, seconds: float) -> list[float]:
+def search_from_many_clients(url: str, queries: list[str], *, seconds: float) -> list[float]:
     """Ask each query once, from `CLIENTS` threads, for at most `seconds`; return the times."""
     waiting = iter(queries)
     lock = threading.Lock()
