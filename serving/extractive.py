@@ -81,7 +81,7 @@ class ExtractiveGenerator:
     def choose(self, context: Context) -> list[Candidate]:
         """Return the sentences of the answer, best first; none when support is too weak."""
         candidates = rank(context, self._embedder)
-        if not candidates or candidates[0].support < self._threshold:
+        if not candidates:
             return []
         floor = max(self._threshold, RELATIVE_FLOOR * candidates[0].support)
         good = (candidate for candidate in candidates if candidate.support >= floor)
