@@ -9,13 +9,15 @@ from dataclasses import dataclass, replace
 from knowledge.models import Block, BlockKind, Chunk, Parsed, Span, derive_id
 from knowledge.text import sentence_spans
 
-CHUNKER = "structure-1"
+CHUNKER = "structure-2"
 """Changes when the same text could be cut at other places; stored with each revision."""
 
 TokenSpans = Callable[[str], list[Span]]
 
 _HEADINGS = frozenset({BlockKind.TITLE, BlockKind.HEADING})
 _ROWS = frozenset({BlockKind.TABLE, BlockKind.CODE})
+_LONGEST_HEADER = 1000
+"""Characters; what a table calls its header can be a page of text."""
 _LONGEST_TOKEN = 64
 """Characters; a longer one (a key, a pasted image) counts as several, so that no chunk explodes."""
 
@@ -27,21 +29,23 @@ def chunk(
 
     Consecutive blocks under one heading share a chunk while they fit. A heading opens a chunk. A
     block that is too long is cut at row or sentence ends, failing that between tokens. No chunk is
-    longer than `max_tokens`, and the title and headings it is embedded with are counted in, as long
-    as they leave it half of the room.
+    longer than `max_tokens`, and what it is embedded with (title, headings, the header of a table
+    that it continues) is counted in, as long as that leaves it half of the room.
     """
     ruler = _Ruler(parsed, token_spans, max_tokens)
     packs = _packs(_pieces(parsed, ruler), ruler)
-    return [_chunk(revision_id, ordinal, pack) for ordinal, pack in enumerate(packs)]
+    return [_chunk(revision_id, ordinal, pack, ruler) for ordinal, pack in enumerate(packs)]
 
 
-def embedding_text(title: str, heading: Sequence[str], text: str) -> str:
+def embedding_text(title: str, heading: Sequence[str], text: str, header: str = "") -> str:
     r"""Return what is embedded for a chunk: title, headings and text, no line of them twice.
+
+    `header` is that of the table in whose middle the text begins.
 
     >>> embedding_text("Travel", ("Travel", "Hotels"), "Hotels\nBook early.")
     'Travel\nHotels\nBook early.'
     """
-    head = _prefix(title, heading)
+    head = _prefix(title, heading, header)
     opening = [_squeeze(line) for line in text.split("\n", len(head) * 2)[:-1] if line.strip()]
     own = set(opening[: len(head)])
     return "\n".join([*(part for part in head if part not in own), text])
@@ -59,7 +63,7 @@ class _Ruler:
         self._token_spans = token_spans
         self._max_tokens = max_tokens
         self._starts = _starts(parsed.text, token_spans)
-        self._rooms: dict[tuple[str, ...], int] = {}
+        self._rooms: dict[tuple[tuple[str, ...], Span | None], int] = {}
 
     def tokens(self, start: int, end: int) -> int:
         """Count the tokens that begin in `[start, end)`."""
@@ -71,13 +75,21 @@ class _Ruler:
         last = max(first + tokens, bisect_right(self._starts, start))  # tokens may share a place
         return self._starts[last] if last < len(self._starts) else len(self.text)
 
-    def room(self, heading: tuple[str, ...]) -> int:
-        """Return how many tokens of text a chunk under this heading may hold."""
-        if heading not in self._rooms:
-            prefix = "\n".join(_prefix(self._title, heading))
+    def room(self, heading: tuple[str, ...], header: Span | None = None) -> int:
+        """Return how many tokens of text a chunk under this heading may hold.
+
+        `header` is that of the table in whose middle the chunk begins.
+        """
+        key = (heading, header)
+        if key not in self._rooms:
+            prefix = "\n".join(_prefix(self._title, heading, self.cut(header)))
             left = self._max_tokens - len(self._token_spans(prefix))
-            self._rooms[heading] = max(left, self._max_tokens // 2, 1)
-        return self._rooms[heading]
+            self._rooms[key] = max(left, self._max_tokens // 2, 1)
+        return self._rooms[key]
+
+    def cut(self, header: Span | None) -> str:
+        """Return the text of a table's header."""
+        return header.cut(self.text)[:_LONGEST_HEADER] if header else ""
 
 
 def _starts(text: str, token_spans: TokenSpans) -> list[int]:
@@ -90,9 +102,10 @@ def _starts(text: str, token_spans: TokenSpans) -> list[int]:
     return starts[:-1]
 
 
-def _prefix(title: str, heading: Sequence[str]) -> list[str]:
-    """Return title and headings in order, each once."""
-    return [part for part in dict.fromkeys(map(_squeeze, (title, *heading))) if part]
+def _prefix(title: str, heading: Sequence[str], header: str) -> list[str]:
+    """Return title, headings and table header in order, each line once."""
+    lines = (title, *heading, *header.split("\n"))
+    return [part for part in dict.fromkeys(map(_squeeze, lines)) if part]
 
 
 def _squeeze(line: str) -> str:
@@ -104,7 +117,9 @@ def _squeeze(line: str) -> str:
 
 def _pieces(parsed: Parsed, ruler: _Ruler) -> Iterator[Block]:
     for block in _tiles(parsed):
-        if ruler.tokens(block.span.start, block.span.end) <= ruler.room(block.heading):
+        if ruler.tokens(block.span.start, block.span.end) <= ruler.room(
+            block.heading, block.header
+        ):
             yield block
         else:
             yield from (replace(block, span=span) for span in _cut(block, ruler))
@@ -117,7 +132,7 @@ def _tiles(parsed: Parsed) -> Iterator[Block]:
     for block in (*sorted(parsed.blocks, key=_span), _end_of(parsed.text)):
         gap = _trim(parsed.text, done, max(done, block.span.start))
         if gap is not None:
-            yield replace(before, kind=BlockKind.PARAGRAPH, span=gap)
+            yield replace(before, kind=BlockKind.PARAGRAPH, span=gap, table=None, header=None)
         span = _trim(parsed.text, max(done, block.span.start), block.span.end)
         if span is not None:
             yield replace(block, span=span)
@@ -127,7 +142,7 @@ def _tiles(parsed: Parsed) -> Iterator[Block]:
 
 def _cut(block: Block, ruler: _Ruler) -> Iterator[Span]:
     """Cut a long block into parts of about even length, each within the room."""
-    room = ruler.room(block.heading)
+    room = ruler.room(block.heading, block.header)
     ends = _natural_ends(block, ruler.text)
     start = block.span.start
     while (left := ruler.tokens(start, block.span.end)) > room:
@@ -195,6 +210,8 @@ class _Pack:
     span: Span
     heading: tuple[str, ...]
     page: int | None
+    header: Span | None
+    """Of the table in whose middle it begins."""
     only_headings: bool
 
 
@@ -204,11 +221,12 @@ def _packs(pieces: Iterator[Block], ruler: _Ruler) -> Iterator[_Pack]:
         heads = piece.kind in _HEADINGS
         if pack is not None and _fits(pack, piece, ruler):
             span = Span(pack.span.start, piece.span.end)
-            pack = _Pack(span, piece.heading, pack.page, pack.only_headings and heads)
+            only_headings = pack.only_headings and heads
+            pack = _Pack(span, piece.heading, pack.page, pack.header, only_headings)
         else:
             if pack is not None:
                 yield pack
-            pack = _Pack(piece.span, piece.heading, piece.page, heads)
+            pack = _Pack(piece.span, piece.heading, piece.page, piece.header, heads)
     if pack is not None:
         yield pack
 
@@ -218,10 +236,11 @@ def _fits(pack: _Pack, piece: Block, ruler: _Ruler) -> bool:
         related = piece.heading[: len(pack.heading)] == pack.heading
     else:
         related = piece.kind not in _HEADINGS and piece.heading == pack.heading
-    return related and ruler.tokens(pack.span.start, piece.span.end) <= ruler.room(piece.heading)
+    room = ruler.room(piece.heading, pack.header)
+    return related and ruler.tokens(pack.span.start, piece.span.end) <= room
 
 
-def _chunk(revision_id: str, ordinal: int, pack: _Pack) -> Chunk:
+def _chunk(revision_id: str, ordinal: int, pack: _Pack, ruler: _Ruler) -> Chunk:
     return Chunk(
         id=derive_id(revision_id, str(ordinal)),
         revision_id=revision_id,
@@ -229,4 +248,5 @@ def _chunk(revision_id: str, ordinal: int, pack: _Pack) -> Chunk:
         span=pack.span,
         heading=pack.heading,
         page=pack.page,
+        header=ruler.cut(pack.header),
     )

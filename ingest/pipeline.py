@@ -259,7 +259,7 @@ class Pipeline:
         parsed = draft.parsed
         chunks = chunk(revision_id, parsed, self._embedder.token_spans, self._sizes.chunk_tokens)
         texts = [
-            embedding_text(parsed.title, each.heading, each.span.cut(parsed.text))
+            embedding_text(parsed.title, each.heading, each.span.cut(parsed.text), each.header)
             for each in chunks
         ]
         sparse = [self._sparse.encode_passage(text) for text in texts]
@@ -288,6 +288,7 @@ class Pipeline:
             parser=self._parser.version,
             chunker=f"{CHUNKER}/{self._sizes.chunk_tokens}",
             seen_at=datetime.now(UTC),
+            coverage=work.draft.parsed.coverage,
         )
         terms = [vector.indices for vector in work.sparse]
         self._ledger.store_parsed(revision, work.chunks, terms)

@@ -95,7 +95,7 @@ def _points(
 ) -> list[Point]:
     whose = [documents[chunk.revision_id] for chunk, _ in passages]
     texts = [
-        embedding_text(document.title, chunk.heading, text)
+        embedding_text(document.title, chunk.heading, text, chunk.header)
         for document, (chunk, text) in zip(whose, passages, strict=True)
     ]
     return [

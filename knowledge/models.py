@@ -92,6 +92,7 @@ class BlockKind(StrEnum):
     PARAGRAPH = "paragraph"
     LIST_ITEM = "list_item"
     TABLE = "table"
+    """One row of a table; `Block.table` says of which, `Block.header` where its header stands."""
     CAPTION = "caption"
     CODE = "code"
 
@@ -107,11 +108,44 @@ class Block:
     box: Box | None = None
     heading: tuple[str, ...] = ()
     """The path of headings above this block, outermost first; a heading's own text is included."""
+    table: int | None = None
+    """The number of the table in its document that a row belongs to, from 1; None for the rest."""
+    header: Span | None = None
+    """The header rows of that table; None in the header itself and in a table without one."""
+    place: str = ""
+    """The cells of a row in a spreadsheet, such as `Costs!A7:F7`; empty elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How much of what a file holds came through its parser, as far as that can be told."""
+
+    pages: int = 0
+    """0 where the format has none."""
+    empty_pages: tuple[int, ...] = ()
+    """Pages, from 1, that gave no text, neither from a text layer nor by recognition."""
+    layer_characters: int = 0
+    """Characters other than white space in the file's own text layer; 0: not known."""
+    characters: int = 0
+    """Characters other than white space that were extracted, recognised ones included."""
+    ocr_pages: tuple[int, ...] = ()
+    """Pages, from 1, whose text was recognised in an image."""
+    ocr_confidence: float | None = None
+    """Mean certainty of the recognised words, 0..1; None without recognition."""
+    tables: int = 0
+    skipped_bytes: int = 0
+    """Of embedded things that were not read: pictures, attachments of unknown formats."""
+
+    @property
+    def share(self) -> float:
+        """Return the part of the known content that was extracted, 0..1; empty pages count."""
+        text = min(1.0, self.characters / self.layer_characters) if self.layer_characters else 1.0
+        return text * (1 - len(self.empty_pages) / self.pages) if self.pages else text
 
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """What a parser made of one file or of one line of a JSON-lines file."""
+    """What a parser made of one file, of one part of it, or of one line of a JSON-lines file."""
 
     title: str
     text: str
@@ -121,6 +155,12 @@ class Parsed:
     warnings: tuple[str, ...] = ()
     error: str = ""
     """Why one line of a JSON-lines file could not be read; then `text` is empty."""
+    part: str = ""
+    """The name of a document within the file, such as an attachment's; empty for the file itself.
+
+    Unique in the file; the file itself comes before its parts.
+    """
+    coverage: Coverage = Coverage()
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +218,7 @@ class Revision:
     parser: str
     chunker: str
     seen_at: datetime
+    coverage: Coverage = Coverage()
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +231,8 @@ class Chunk:
     span: Span
     heading: tuple[str, ...] = ()
     page: int | None = None
+    header: str = ""
+    """The header of the table in whose middle it begins; embedded with it, no part of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,6 +385,8 @@ class Passage:
     page: int | None = None
     blocks: tuple[Block, ...] = ()
     """Blocks that overlap `span`, in order; they give a quote its page and box."""
+    header: str = ""
+    """The header of the table in whose middle the passage begins; not part of `text`."""
 
     def cut(self, span: Span) -> str:
         """Return the characters that `span`, in characters of the revision, covers."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from knowledge.errors import TooLarge
-from knowledge.models import Block, BlockKind, Box, Parsed, Span
+from knowledge.models import Block, BlockKind, Box, Coverage, Parsed, Span
 from knowledge.text import clean
 
 MAX_CHARACTERS = 5_000_000
@@ -14,6 +15,7 @@ MAX_CHARACTERS = 5_000_000
 MAX_BLOCKS = 200_000
 
 _SEPARATOR = "\n\n"
+_ROW_SEPARATOR = "\n"
 _TITLE_LENGTH = 200
 
 # Bullets of the symbol fonts that Word and PDF printers use lie in the private use area.
@@ -30,6 +32,9 @@ _HIDDEN = re.compile(
 _BLANKS = re.compile("[ \t\u00a0\u2000-\u200a\u202f\u205f\u3000]+")
 
 
+_NOWHERE = Span(0, 0)
+
+
 def visible(text: str) -> str:
     r"""Return what a reader sees of `text`: nothing hidden, nothing that reorders.
 
@@ -44,18 +49,34 @@ def one_line(text: str) -> str:
     return " ".join(visible(text).split())[:_TITLE_LENGTH].strip()
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a table, as a parser hands it to `Builder.table`."""
+
+    cells: Sequence[str]
+    """Left to right; an empty cell keeps its place, a merged one stands in its first."""
+    page: int | None = None
+    box: Box | None = None
+    place: str = ""
+    """Its cells in a spreadsheet, such as `Costs!A7:F7`."""
+
+
 class Builder:
     """Takes blocks in reading order; `build` returns the document.
 
-    Blocks are separated by one empty line, do not overlap, hold no empty line (code may), and
-    `block.span.cut(text)` is the block's text. Blocks without visible text are left out.
+    Blocks are separated by one empty line (the rows of a table follow line by line), do not
+    overlap, hold no empty line (code may), and `block.span.cut(text)` is the block's text. Blocks
+    without visible text are left out. `coverage` may be set to what the parser knows; characters
+    and tables are counted here.
     """
 
     def __init__(self) -> None:
         self._parts: list[str] = []
         self._blocks: list[Block] = []
-        self._length = 0
+        self._length = self._characters = 0
         self._path: list[tuple[int, str]] = []
+        self._tables = 0
+        self.coverage = Coverage()
         self.warnings: list[str] = []
 
     def add(
@@ -64,7 +85,7 @@ class Builder:
         """Append a block below the current headings. Raises `TooLarge`."""
         shown = _tidy(text, keep_layout=kind is BlockKind.CODE)
         if shown:
-            self._append(kind, shown, page, box)
+            self._append(Block(kind, _NOWHERE, page, box), shown)
 
     def heading(
         self, text: str, level: int, *, page: int | None = None, box: Box | None = None
@@ -75,7 +96,27 @@ class Builder:
             while self._path and self._path[-1][0] >= level:
                 self._path.pop()
             self._path.append((level, one_line(shown)))
-            self._append(BlockKind.HEADING, shown, page, box)
+            self._append(Block(BlockKind.HEADING, _NOWHERE, page, box), shown)
+
+    def table(self, rows: Iterable[Row], *, header_rows: int = 1) -> None:
+        """Append a table, a block a row with its cells as `cell | cell`. Raises `TooLarge`.
+
+        The first `header_rows` rows are the header that all others refer to; 0 says that there is
+        none. Rows without visible text are left out.
+        """
+        number, header = self._tables + 1, None
+        for position, row in enumerate(rows):
+            text = row_text(row.cells)
+            if not text:
+                continue
+            block = Block(BlockKind.TABLE, _NOWHERE, row.page, row.box, place=row.place)
+            heads = position < header_rows
+            block = replace(block, table=number, header=None if heads else header)
+            follows = self._tables == number
+            self._tables = number
+            span = self._append(block, text, _ROW_SEPARATOR if follows else _SEPARATOR)
+            if heads:
+                header = Span(header.start if header else span.start, span.end)
 
     def leave_headings(self) -> None:
         """Close all headings, as at a new slide."""
@@ -91,15 +132,17 @@ class Builder:
         """Return the document."""
         return Parsed(
             title=one_line(title),
-            text=_SEPARATOR.join(self._parts),
+            text="".join(self._parts),
             blocks=tuple(self._blocks),
             external_id=external_id,
             metadata=metadata or {},
             warnings=tuple(self.warnings),
+            coverage=replace(self.coverage, characters=self._characters, tables=self._tables),
         )
 
-    def _append(self, kind: BlockKind, text: str, page: int | None, box: Box | None) -> None:
-        start = self._length + (len(_SEPARATOR) if self._parts else 0)
+    def _append(self, block: Block, text: str, separator: str = _SEPARATOR) -> Span:
+        """Append a block whose span is still to be found; return that."""
+        start = self._length + (len(separator) if self._parts else 0)
         end = start + len(text)
         if end > MAX_CHARACTERS or len(self._blocks) >= MAX_BLOCKS:
             raise TooLarge(
@@ -107,10 +150,22 @@ class Builder:
                 "text; split it into several files",
                 code="too_much_text",
             )
-        path = tuple(heading for _, heading in self._path)
-        self._parts.append(text)
-        self._blocks.append(Block(kind, Span(start, end), page=page, box=box, heading=path))
+        span, path = Span(start, end), tuple(heading for _, heading in self._path)
+        self._parts.append(separator + text if self._parts else text)
+        self._blocks.append(replace(block, span=span, heading=path))
         self._length = end
+        self._characters += len(text) - sum(map(str.isspace, text))
+        return span
+
+
+def row_text(cells: Iterable[str]) -> str:
+    r"""Return the visible text of a row on one line; empty when no cell shows anything.
+
+    >>> row_text(["Rent", "", " 1,200\n"])
+    'Rent | | 1,200'
+    """
+    shown = [" ".join(visible(cell).split()) for cell in cells]
+    return _BLANKS.sub(" ", " | ".join(shown).rstrip(" |").lstrip()) if any(shown) else ""
 
 
 def _tidy(text: str, *, keep_layout: bool = False) -> str:

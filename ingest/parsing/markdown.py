@@ -8,8 +8,7 @@ from itertools import pairwise
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from ingest.parsing.builder import Builder
-from ingest.parsing.table import rows_as_text
+from ingest.parsing.builder import Builder, Row
 from ingest.parsing.text import decode
 from knowledge.models import BlockKind, Parsed
 
@@ -34,7 +33,7 @@ def _write(builder: Builder, tokens: Sequence[Token]) -> None:
             position += 2
         elif token.type == "table_open":
             end = _closing(tokens, position, "table_close")
-            builder.add(BlockKind.TABLE, rows_as_text(_rows(tokens[position:end])))
+            builder.table(map(Row, _rows(tokens[position:end])))
             position = end
         elif token.type in ("fence", "code_block"):
             builder.add(BlockKind.CODE, token.content)

@@ -20,8 +20,7 @@ from itertools import groupby
 from types import ModuleType
 from typing import Any
 
-from ingest.parsing.builder import Builder, one_line, visible
-from ingest.parsing.table import rows_as_text
+from ingest.parsing.builder import Builder, Row, one_line, visible
 from ingest.parsing.text import add_paragraphs, decode
 from knowledge.errors import TooLarge, Unreadable
 from knowledge.models import BlockKind, Parsed
@@ -190,7 +189,7 @@ def _write(
         if element.category in _LEFT_OUT:
             continue
         if element.category == "Table":
-            builder.add(BlockKind.TABLE, _table(element), page=page)
+            builder.table(Row(cells, page) for cells in _table(element))
         elif headed and element.category == "Title" and (not slides or _is_slide_title(element)):
             builder.heading(element.text, 1 + (element.metadata.category_depth or 0), page=page)
         else:
@@ -208,13 +207,13 @@ def _leading_title(elements: list[Element]) -> str:
     return one_line(elements[0].text) if elements and _is_slide_title(elements[0]) else ""
 
 
-def _table(element: Element) -> str:
+def _table(element: Element) -> list[list[str]]:
     markup = element.metadata.text_as_html
     if not markup:
-        return str(element.text)
+        return [[line] for line in str(element.text).splitlines()]
     reader = _TableReader()
     reader.feed(_MIDNIGHT.sub("", markup.replace("\\n", " ")))
-    return rows_as_text(reader.rows)
+    return reader.rows
 
 
 class _TableReader(HTMLParser):

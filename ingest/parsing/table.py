@@ -1,14 +1,14 @@
-"""Reads CSV and TSV, and writes any table as lines of cells."""
+"""Reads CSV and TSV."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 
-from ingest.parsing.builder import Builder
+from ingest.parsing.builder import Builder, Row
 from ingest.parsing.text import decode
-from knowledge.models import BlockKind, Parsed
+from knowledge.models import Parsed
 
 _DELIMITERS = ",;\t|"
 _SAMPLE = 20_000
@@ -16,16 +16,10 @@ _MAX_CELL = 1_000_000
 
 
 def parse_csv(data: bytes, stem: str) -> Iterator[Parsed]:
-    """Yield one document with one table block; the delimiter is found out."""
+    """Yield one document with one table; the delimiter is found out."""
     builder = Builder()
-    builder.add(BlockKind.TABLE, rows_as_text(_read(decode(data))))
+    builder.table(map(Row, _read(decode(data))))
     yield builder.build(stem)
-
-
-def rows_as_text(rows: Iterable[Sequence[str]]) -> str:
-    """Return one line per row that is not empty, `cell | cell`, so that a row can be quoted."""
-    shown = ([" ".join(cell.split()) for cell in row] for row in rows)
-    return "\n".join(" | ".join(row).rstrip(" |") for row in shown if any(row))
 
 
 def _read(text: str) -> Iterator[list[str]]:

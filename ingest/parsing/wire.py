@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import socket
+from dataclasses import asdict
 from typing import Any
 
 from knowledge.errors import IngestError, ParserFailed, TooLarge, Unreadable, Unsupported
-from knowledge.models import Block, BlockKind, Box, Parsed, Span
+from knowledge.models import Block, BlockKind, Box, Coverage, Parsed, Span
 
 MAX_FRAME = 64_000_000
 MAX_HEADER = 65_536
@@ -84,6 +85,8 @@ def from_parsed(parsed: Parsed) -> dict[str, Any]:
         "metadata": dict(parsed.metadata),
         "warnings": list(parsed.warnings),
         "error": parsed.error,
+        "part": parsed.part,
+        "coverage": asdict(parsed.coverage),
     }
 
 
@@ -101,6 +104,8 @@ def to_parsed(message: dict[str, Any]) -> Parsed:
         metadata={_string(key): _string(value) for key, value in message["metadata"].items()},
         warnings=tuple(_string(warning) for warning in message["warnings"]),
         error=_string(message["error"]),
+        part=_string(message["part"]),
+        coverage=_to_coverage(message["coverage"]),
     )
 
 
@@ -113,19 +118,37 @@ def _from_block(block: Block) -> list[Any]:
         block.page,
         None if box is None else [box.x0, box.y0, box.x1, box.y1],
         list(block.heading),
+        block.table,
+        None if block.header is None else [block.header.start, block.header.end],
+        block.place,
     ]
 
 
 def _to_block(values: list[Any]) -> Block:
-    kind, start, end, page, box, heading = values
-    if not (isinstance(start, int) and isinstance(end, int) and isinstance(page, int | None)):
-        raise ValueError("a span or a page that is not a number")  # noqa: TRY004 (as above)
+    kind, start, end, page, box, heading, table, header, place = values
     return Block(
         kind=BlockKind(kind),
-        span=Span(start, end),
-        page=page,
+        span=Span(_number(start), _number(end)),
+        page=None if page is None else _number(page),
         box=None if box is None else Box(*(float(edge) for edge in box)),
         heading=tuple(_string(part) for part in heading),
+        table=None if table is None else _number(table),
+        header=None if header is None else Span(*map(_number, header)),
+        place=_string(place),
+    )
+
+
+def _to_coverage(values: dict[str, Any]) -> Coverage:
+    confidence = values["ocr_confidence"]
+    return Coverage(
+        pages=_number(values["pages"]),
+        empty_pages=tuple(map(_number, values["empty_pages"])),
+        layer_characters=_number(values["layer_characters"]),
+        characters=_number(values["characters"]),
+        ocr_pages=tuple(map(_number, values["ocr_pages"])),
+        ocr_confidence=None if confidence is None else float(confidence),
+        tables=_number(values["tables"]),
+        skipped_bytes=_number(values["skipped_bytes"]),
     )
 
 
@@ -134,7 +157,15 @@ def _check_order(blocks: tuple[Block, ...], length: int) -> None:
     for block in blocks:
         if block.span.start < end or block.span.end > length:
             raise ValueError("blocks that overlap or lie outside the text")
+        if block.header is not None and block.header.end > block.span.start:
+            raise ValueError("a table's header that does not stand before its rows")
         end = block.span.end
+
+
+def _number(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError("not a number")
+    return value
 
 
 def _string(value: object) -> str:

@@ -27,6 +27,7 @@ _CHUNKS = (
         chunks.c.end,
         chunks.c.heading,
         chunks.c.page,
+        chunks.c.header,
         chunks.c.text,
     )
     .join_from(chunks, documents, _OF_LIVE)
@@ -57,6 +58,6 @@ class SqlContents:
         with self._database.reading() as connection:
             rows = connection.execute(_CHUNKS, {"revision_id": revision_id}).all()
         return [
-            (Chunk(key, revision, ordinal, Span(start, end), heading, page), text)
-            for key, revision, ordinal, start, end, heading, page, text in rows
+            (Chunk(key, revision, ordinal, Span(start, end), heading, page, header), text)
+            for key, revision, ordinal, start, end, heading, page, header, text in rows
         ]

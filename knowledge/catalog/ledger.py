@@ -15,7 +15,7 @@ from knowledge.catalog.rights import access_of, replace_access
 from knowledge.catalog.rows import AnyRow, block_rows, chunk_rows, document_row
 from knowledge.catalog.schema import blocks, chunks, documents, rejections, revisions, sources
 from knowledge.errors import IngestError
-from knowledge.models import Chunk, Document, Revision, RevisionState, Source, derive_id
+from knowledge.models import Chunk, Coverage, Document, Revision, RevisionState, Source, derive_id
 
 
 class SqlLedger:
@@ -60,6 +60,8 @@ class SqlLedger:
                 "text": "",
                 "seen_at": moment,
                 "touched_at": moment,
+                "coverage": Coverage(),
+                "extracted": 1.0,
             }
             connection.execute(insert(revisions), row)
         return revision_id
@@ -74,6 +76,8 @@ class SqlLedger:
             "chunker": revision.chunker,
             "text": revision.text,
             "seen_at": revision.seen_at,
+            "coverage": revision.coverage,
+            "extracted": revision.coverage.share,
         }
         with self._database.writing() as connection:
             _touch_unfinished(connection, revision.id, values)

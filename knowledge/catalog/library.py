@@ -35,6 +35,7 @@ _PASSAGES = (
         chunks.c.text,
         chunks.c.heading,
         chunks.c.page,
+        chunks.c.header,
     )
     .join_from(chunks, documents, documents.c.live_revision == chunks.c.revision_id)
     .where(chunks.c.id.in_(bindparam("chunk_ids", expanding=True)), _READABLE)
@@ -174,6 +175,7 @@ class SqlLibrary:
             parser=row.parser,
             chunker=row.chunker,
             seen_at=row.seen_at,
+            coverage=row.coverage,
         )
 
     def collections(self, principal: Principal) -> dict[str, int]:
@@ -220,7 +222,7 @@ def _documents_of(connection: Connection, rows: Sequence[AnyRow]) -> dict[str, D
 def _to_passage(
     hit: Hit, rank: int, row: AnyRow, whose: dict[str, Document], around: tuple[Block, ...]
 ) -> Passage:
-    chunk_id, revision_id, start, end, text, heading, page = row[_DOCUMENT_WIDTH:]
+    chunk_id, revision_id, start, end, text, heading, page, header = row[_DOCUMENT_WIDTH:]
     return Passage(
         chunk_id=chunk_id,
         document=whose[row[0]],
@@ -232,4 +234,5 @@ def _to_passage(
         heading=heading,
         page=page,
         blocks=around,
+        header=header,
     )

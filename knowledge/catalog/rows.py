@@ -46,6 +46,10 @@ BLOCK_COLUMNS = (
     blocks.c.x1,
     blocks.c.y1,
     blocks.c.heading,
+    blocks.c.table_number,
+    blocks.c.header_start,
+    blocks.c.header_end,
+    blocks.c.place,
 )
 SUBMISSION_COLUMNS = (
     submissions.c.id,
@@ -85,9 +89,10 @@ def to_document(columns: Sequence[Any], access: Iterable[str]) -> Document:
 
 def to_block(columns: Sequence[Any]) -> Block:
     """Make a block of `BLOCK_COLUMNS`."""
-    kind, start, end, page, x0, y0, x1, y1, heading = columns
+    kind, start, end, page, x0, y0, x1, y1, heading, table, first, last, place = columns
     box = None if x0 is None else Box(x0, y0, x1, y1)
-    return Block(_KINDS[kind], Span(start, end), page, box, heading)
+    header = None if first is None else Span(first, last)
+    return Block(_KINDS[kind], Span(start, end), page, box, heading, table, header, place)
 
 
 def to_submission(row: AnyRow, document_ids: Sequence[str]) -> Submission:
@@ -138,6 +143,10 @@ def block_rows(revision: Revision) -> list[dict[str, Any]]:
             "x1": block.box.x1 if block.box else None,
             "y1": block.box.y1 if block.box else None,
             "heading": block.heading,
+            "table_number": block.table,
+            "header_start": block.header.start if block.header else None,
+            "header_end": block.header.end if block.header else None,
+            "place": block.place,
         }
         for ordinal, block in enumerate(revision.blocks)
     ]
@@ -161,6 +170,7 @@ def chunk_rows(
             "first_block": first,
             "last_block": last,
             "terms": sorted(set(numbers)),
+            "header": chunk.header,
         }
         for chunk, numbers in zip(chunks, terms, strict=True)
         for first, last in [ranges.around(chunk.span)]

@@ -15,7 +15,7 @@ from sqlalchemy import (
     Table,
 )
 
-from knowledge.catalog.types import AnyText, KeyText, Moment, Numbers, Pairs, Strings
+from knowledge.catalog.types import AnyText, Extraction, KeyText, Moment, Numbers, Pairs, Strings
 
 metadata = MetaData(
     naming_convention={
@@ -79,6 +79,8 @@ revisions = Table(
     Column("text", AnyText, nullable=False),
     Column("seen_at", Moment, nullable=False),
     Column("touched_at", Moment, nullable=False),
+    Column("coverage", Extraction, nullable=False),
+    Column("extracted", Float, nullable=False),
     Index("ix_revisions_state_touched_at", "state", "touched_at"),
 )
 
@@ -96,6 +98,10 @@ blocks = Table(
     Column("x1", Float),
     Column("y1", Float),
     Column("heading", Strings, nullable=False),
+    Column("table_number", Integer),
+    Column("header_start", Integer),
+    Column("header_end", Integer),
+    Column("place", AnyText, nullable=False),
 )
 
 # `text` repeats a piece of the revision's text: cutting it out of a long text at query time would
@@ -114,6 +120,7 @@ chunks = Table(
     Column("first_block", Integer, nullable=False),
     Column("last_block", Integer, nullable=False),
     Column("terms", Numbers, nullable=False),
+    Column("header", AnyText, nullable=False),
 )
 
 term_statistics = Table(

@@ -8,15 +8,21 @@ import sys
 import zlib
 from array import array
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Any
 
 from sqlalchemy import DateTime, Dialect, LargeBinary, Text
 from sqlalchemy.types import TypeDecorator
 
+from knowledge.models import Coverage
+
 LONGEST_KEY = 500
 """Characters."""
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+_NOTHING_KNOWN = Coverage()
+_KNOWN_AS = asdict(_NOTHING_KNOWN)
 _UNSTORABLE = {0: REPLACEMENT} | dict.fromkeys(range(0xD800, 0xE000), REPLACEMENT)
 
 
@@ -104,6 +110,23 @@ class Pairs(TypeDecorator[dict[str, str]]):
         return pairs
 
 
+class Extraction(TypeDecorator[Coverage]):
+    """What a parser says of how much it read, as JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Coverage | None, dialect: Dialect) -> str:
+        """Write only what differs from the default."""
+        given = asdict(value or _NOTHING_KNOWN).items()
+        return json.dumps({name: part for name, part in given if part != _KNOWN_AS[name]})
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Coverage:
+        """Read JSON; its lists are numbers of pages."""
+        given = json.loads(value or "{}").items()
+        return Coverage(**{name: _frozen(part) for name, part in given})
+
+
 class Numbers(TypeDecorator["array[int]"]):
     """Unsigned 32-bit numbers, little-endian, compressed."""
 
@@ -117,6 +140,10 @@ class Numbers(TypeDecorator["array[int]"]):
     def process_result_value(self, value: bytes | None, dialect: Dialect) -> array[int]:
         """Unpack the numbers."""
         return unpack(value or b"")
+
+
+def _frozen(part: object) -> Any:  # noqa: ANN401 - whatever JSON holds
+    return tuple(part) if isinstance(part, list) else part
 
 
 def storable(text: str) -> str:

@@ -16,6 +16,8 @@ from reportlab.lib.pagesizes import A4
 from reportlab.lib.pdfencrypt import StandardEncryption
 from reportlab.pdfgen.canvas import Canvas
 
+from knowledge.models import Parsed
+
 PROSE = (
     "Staff travel must be approved by the line manager before it is booked.",
     "Receipts are handed in within thirty days; later ones are refused.",
@@ -38,6 +40,16 @@ def pdf(pages: Sequence[Sequence[str]], *, password: str = "", title: str = "") 
         canvas.showPage()
     canvas.save()
     return out.getvalue()
+
+
+def joined(parsed: Parsed) -> str:
+    """The blocks put together again: an empty line between two, none between rows of one table."""
+    text, before = "", None
+    for block in parsed.blocks:
+        follows = block.table is not None and block.table == before
+        text += ("" if not text else "\n" if follows else "\n\n") + block.span.cut(parsed.text)
+        before = block.table
+    return text
 
 
 def word() -> bytes:

@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ingest.chunk import chunk, embedding_text
+from ingest.parsing.builder import Builder, Row
 from knowledge.models import Block, BlockKind, Chunk, Parsed, Span, derive_id
 
 
@@ -74,11 +75,30 @@ def test_a_long_paragraph_is_cut_evenly_at_sentence_ends() -> None:
     assert pieces == [" ".join(sentences[:3]), " ".join(sentences[3:])]
 
 
-def test_a_long_table_is_cut_between_rows() -> None:
-    rows = [f"row {n} | value. Other. {n * n}" for n in range(10)]
-    parsed = document((BlockKind.TABLE, "\n".join(rows), ()))
-    for piece in texts(parsed, 30):
-        assert all(line in rows for line in piece.split("\n"))
+def test_a_long_table_is_cut_between_rows_and_each_part_knows_its_header() -> None:
+    rows = [["City", "Rate"], *([f"row {n}", f"value. Other. {n * n}"] for n in range(10))]
+    builder = Builder()
+    builder.heading("Rates", 1)
+    builder.table(map(Row, rows))
+    builder.add(BlockKind.PARAGRAPH, "After it.")
+    parsed = builder.build("t")
+    chunks = chunk("r", parsed, words, 40)
+    lines = [line for c in chunks for line in c.span.cut(parsed.text).split("\n")]
+    assert [line for line in lines if "|" in line] == [" | ".join(row) for row in rows]
+    assert [c.header for c in chunks] == ["", *["City | Rate"] * (len(chunks) - 1)]
+    for each in chunks:
+        embedded = embedding_text("t", each.heading, each.span.cut(parsed.text), each.header)
+        assert embedded.count("City | Rate") == 1
+        assert len(words(embedded)) <= 40
+
+
+def test_a_header_of_a_page_of_text_leaves_half_of_the_room() -> None:
+    builder = Builder()
+    builder.table([Row(["x " * 5000]), *(Row([f"row {n}"]) for n in range(20))])
+    parsed = builder.build("t")
+    for each in chunk("r", parsed, words, 40):
+        assert len(words(each.span.cut(parsed.text))) <= 40
+        assert len(each.header) <= 1000
 
 
 def test_an_endless_sentence_is_cut_between_words() -> None:

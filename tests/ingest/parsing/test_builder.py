@@ -5,12 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.parsing import builder as module
-from ingest.parsing.builder import Builder, one_line, visible
+from ingest.parsing.builder import Builder, Row, one_line, row_text, visible
 from knowledge.errors import TooLarge
 from knowledge.models import BlockKind, Parsed
+from tests.ingest.samples import joined
 
 ANY_TEXT = st.text(st.characters(codec=None), max_size=60)
 PIECES = st.lists(st.tuples(st.sampled_from(BlockKind), ANY_TEXT, st.integers(1, 6)), max_size=12)
+TABLES = st.lists(st.lists(st.lists(ANY_TEXT, max_size=4), max_size=4), max_size=3)
 
 
 def built(pieces: list[tuple[BlockKind, str, int]]) -> Parsed:
@@ -18,6 +20,8 @@ def built(pieces: list[tuple[BlockKind, str, int]]) -> Parsed:
     for kind, text, level in pieces:
         if kind is BlockKind.HEADING:
             builder.heading(text, level, page=level)
+        elif kind is BlockKind.TABLE:
+            builder.table([Row([text]), Row([text, "x"])], header_rows=level % 3)
         else:
             builder.add(kind, text)
     return builder.build("title")
@@ -28,9 +32,37 @@ def test_every_span_cuts_its_block_and_blocks_are_one_empty_line_apart(
     pieces: list[tuple[BlockKind, str, int]],
 ) -> None:
     parsed = built(pieces)
-    cuts = [block.span.cut(parsed.text) for block in parsed.blocks]
-    assert "\n\n".join(cuts) == parsed.text
-    assert all(cut.strip() for cut in cuts)
+    assert joined(parsed) == parsed.text
+    assert all(block.span.cut(parsed.text).strip() for block in parsed.blocks)
+    assert parsed.coverage.characters == len("".join(parsed.text.split()))
+
+
+@given(TABLES, st.integers(0, 2))
+def test_each_row_is_one_line_that_knows_its_table_and_its_header(
+    tables: list[list[list[str]]], header_rows: int
+) -> None:
+    builder = Builder()
+    for rows in tables:
+        builder.table(map(Row, rows), header_rows=header_rows)
+    parsed = builder.build("t")
+    shown = [[text for row in rows if (text := row_text(row))] for rows in tables]
+    lines = [line for rows in shown for line in rows]
+    assert parsed.text == "\n\n".join("\n".join(rows) for rows in shown if rows)
+    assert [block.span.cut(parsed.text) for block in parsed.blocks] == lines
+    assert parsed.coverage.tables == sum(map(bool, shown))
+    for block in parsed.blocks:
+        assert block.header is None or block.header.end < block.span.start
+
+
+def test_rows_refer_to_all_header_rows_above_them() -> None:
+    builder = Builder()
+    rows = [["", "2023", ""], ["City", "Rate", "Days"], ["Oslo", "120", "3"], ["", "", ""]]
+    builder.table(map(Row, rows), header_rows=2)
+    parsed = builder.build("t")
+    first, second, oslo = parsed.blocks
+    assert (first.header, second.header, oslo.table) == (None, None, 1)
+    assert oslo.header is not None
+    assert oslo.header.cut(parsed.text) == "| 2023\nCity | Rate | Days"
 
 
 @given(PIECES)

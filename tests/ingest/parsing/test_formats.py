@@ -4,7 +4,7 @@ import pytest
 
 from ingest.parsing.formats import SUFFIXES, Format, declared_format, parse
 from knowledge.errors import IngestError, Unsupported
-from tests.ingest.samples import HTML, every_format, lines, pdf, word
+from tests.ingest.samples import HTML, every_format, joined, lines, pdf, word
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the libraries
 
@@ -21,8 +21,7 @@ def code(data: bytes, name: str) -> str:
 @pytest.mark.parametrize("name", every_format())
 def test_every_format_gives_text_whose_spans_hold(name: str) -> None:
     (parsed,) = parse(every_format()[name], name)
-    cuts = [block.span.cut(parsed.text) for block in parsed.blocks]
-    assert "\n\n".join(cuts) == parsed.text != ""
+    assert joined(parsed) == parsed.text != ""
     assert parsed.title
     assert parsed.warnings == ()
 

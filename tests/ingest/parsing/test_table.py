@@ -9,12 +9,14 @@ from knowledge.models import BlockKind
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-def test_the_delimiter_is_found_and_each_row_is_a_line(delimiter: str) -> None:
+def test_the_delimiter_is_found_and_each_row_is_a_block_below_its_header(delimiter: str) -> None:
     rows = [["City", "Rate"], ["Oslo, N", "120"], ["Rome", "95"]]
     plain = "\n".join(delimiter.join(f'"{cell}"' for cell in row) for row in rows)
     (parsed,) = parse_csv(plain.encode(), "rates")
     assert parsed.text == "City | Rate\nOslo, N | 120\nRome | 95"
-    assert [block.kind for block in parsed.blocks] == [BlockKind.TABLE]
+    head, *rest = parsed.blocks
+    assert {block.kind for block in parsed.blocks} == {BlockKind.TABLE}
+    assert (head.header, [row.header for row in rest]) == (None, [head.span] * 2)
 
 
 def test_a_cell_with_line_breaks_stays_in_its_row_and_empty_rows_go() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -8,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.parsing import wire
-from ingest.parsing.builder import Builder
+from ingest.parsing.builder import Builder, Row
 from knowledge.errors import ParserFailed, TooLarge, Unreadable, Unsupported
-from knowledge.models import BlockKind, Box, Parsed
+from knowledge.models import BlockKind, Box, Coverage, Parsed
 
 TEXT = st.text(max_size=30)
 BOXES = st.none() | st.builds(Box, *[st.floats(0, 1000)] * 4)
@@ -27,11 +28,23 @@ def documents(draw: st.DrawFn) -> Parsed:
     ):
         if kind is BlockKind.HEADING:
             builder.heading(text, page or 1, page=page, box=box)
+        elif kind is BlockKind.TABLE:
+            builder.table([Row([text, "x"], page, box, text), Row([text])])
         else:
             builder.add(kind, text, page=page, box=box)
     builder.warnings += draw(st.lists(TEXT, max_size=2))
     metadata = draw(st.dictionaries(TEXT, TEXT, max_size=2))
-    return builder.build(draw(TEXT), external_id=draw(st.none() | TEXT), metadata=metadata)
+    numbers = st.lists(st.integers(1, 9), max_size=3).map(tuple)
+    builder.coverage = Coverage(
+        pages=draw(st.integers(0, 9)),
+        empty_pages=draw(numbers),
+        layer_characters=draw(st.integers(0, 9)),
+        ocr_pages=draw(numbers),
+        ocr_confidence=draw(st.none() | st.floats(0, 1)),
+        skipped_bytes=draw(st.integers(0, 9)),
+    )
+    parsed = builder.build(draw(TEXT), external_id=draw(st.none() | TEXT), metadata=metadata)
+    return replace(parsed, part=draw(TEXT))
 
 
 @given(documents())
@@ -39,7 +52,8 @@ def test_a_document_comes_back_as_it_was(parsed: Parsed) -> None:
     assert wire.to_parsed(wire.decode(wire.encode(wire.from_parsed(parsed)))) == parsed
 
 
-BLOCK: list[Any] = ["paragraph", 0, 3, None, None, []]
+COVERAGE = asdict(Coverage())
+BLOCK: list[Any] = ["paragraph", 0, 3, None, None, [], None, None, ""]
 GOOD: dict[str, Any] = {
     "title": "t",
     "text": "abc",
@@ -48,6 +62,8 @@ GOOD: dict[str, Any] = {
     "metadata": {},
     "warnings": [],
     "error": "",
+    "part": "",
+    "coverage": COVERAGE,
 }
 
 
@@ -60,15 +76,21 @@ GOOD: dict[str, Any] = {
         {"metadata": {"a": 1}},
         {"warnings": [1]},
         {"error": None},
-        {"blocks": [["nonsense", 0, 3, None, None, []]]},
-        {"blocks": [["paragraph", 0, 4, None, None, []]]},
-        {"blocks": [["paragraph", 2, 1, None, None, []]]},
-        {"blocks": [["paragraph", -1, 1, None, None, []]]},
-        {"blocks": [["paragraph", 0, 1.5, None, None, []]]},
-        {"blocks": [["paragraph", 0, 3, "1", None, []]]},
-        {"blocks": [["paragraph", 0, 3, None, ["x", 0, 0, 0], []]]},
-        {"blocks": [["paragraph", 0, 3, None, None, [7]]]},
+        {"blocks": [["nonsense", 0, 3, None, None, [], None, None, ""]]},
+        {"blocks": [["paragraph", 0, 4, None, None, [], None, None, ""]]},
+        {"blocks": [["paragraph", 2, 1, None, None, [], None, None, ""]]},
+        {"blocks": [["paragraph", -1, 1, None, None, [], None, None, ""]]},
+        {"blocks": [["paragraph", 0, 1.5, None, None, [], None, None, ""]]},
+        {"blocks": [["paragraph", 0, 3, "1", None, [], None, None, ""]]},
+        {"blocks": [["paragraph", 0, 3, None, ["x", 0, 0, 0], [], None, None, ""]]},
+        {"blocks": [["paragraph", 0, 3, None, None, [7], None, None, ""]]},
+        {"blocks": [["table", 0, 3, None, None, [], "1", None, ""]]},
+        {"blocks": [["table", 0, 3, None, None, [], 1, [0, 2], ""]]},
+        {"blocks": [["table", 0, 3, None, None, [], 1, None, 7]]},
         {"blocks": [BLOCK, BLOCK]},
+        {"part": None},
+        {"coverage": COVERAGE | {"pages": -1}},
+        {"coverage": COVERAGE | {"empty_pages": ["1"]}},
     ],
 )
 def test_an_unsound_document_is_not_believed(change: dict[str, Any]) -> None:
