@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from ingest.chunk import CHUNKER, chunk, embedding_text
+from ingest.discover import quote
 from ingest.recover import clean
 from knowledge.errors import IndexUnavailable, IngestError, TooLarge
 from knowledge.models import (
@@ -75,7 +76,7 @@ class File:
     access: frozenset[str]
     media_type: str = "application/octet-stream"
     holds_lines: bool = False
-    """A JSON-lines file: a document a line, each named by its external id or line number."""
+    """A JSON-lines file: its documents come and go one by one, those of other files together."""
     known: Mapping[str, Known] = field(default_factory=dict)
     """The live documents that came from this file, by id; those no longer in it are removed."""
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -152,19 +153,27 @@ class Pipeline:
                     yield found
                     continue
                 group.append(found)
-                if self._is_full(group):
+                if file.holds_lines and self._is_full(group):
                     yield from self._index_group(group)
                     group = []
+            if self._is_full(group):
+                yield from self._index_group(group)
+                group = []
         if group:
             yield from self._index_group(group)
 
     # --- what is in a file ----------------------------------------------------------------------
 
     def _read(self, file: File) -> Iterator[_Draft | IngestEvent]:
-        """Yield what is new or changed as drafts, and an event for everything else."""
+        """Yield what is new or changed as drafts, and an event for everything else.
+
+        Only a file of lines is yielded as it is read. Of any other nothing is yielded until all of
+        it is there: it becomes visible whole, or stays what it was.
+        """
         seen: set[str] = set()
+        found = self._documents(file, seen)
         try:
-            yield from self._documents(file, seen)
+            yield from found if file.holds_lines else list(found)
         except IngestError as refusal:
             if refusal.code == UNAVAILABLE:
                 raise
@@ -175,10 +184,10 @@ class Pipeline:
 
     def _documents(self, file: File, seen: set[str]) -> Iterator[_Draft | IngestEvent]:
         digest = hashlib.sha256(file.data).hexdigest()
-        whole = document_id(file.source, file.uri)
-        if not file.holds_lines and self._is_known(file, whole, digest):
-            seen.add(whole)
-            yield self._unchanged(file, file.uri, whole)
+        if self._is_unchanged(file, digest):
+            seen.update(file.known)
+            for identity, known in file.known.items():
+                yield self._unchanged(file, known.uri, identity)
             return
         for number, parsed in enumerate(self._parser.parse(file.data, name=file.name), start=1):
             if number > self._sizes.max_documents:
@@ -186,30 +195,32 @@ class Pipeline:
                     f"more than {self._sizes.max_documents} documents in one file; "
                     "split it, or raise FOOTNOTE_MAX_DOCUMENTS_PER_FILE"
                 )
-            if file.holds_lines:
-                yield self._line(file, parsed, number, seen)
-            else:
-                seen.add(whole)
-                yield _draft(file, file.uri, parsed, digest=digest, size=len(file.data))
+            yield self._document(file, parsed, number, digest, seen)
 
-    def _line(
-        self, file: File, parsed: Parsed, number: int, seen: set[str]
+    def _document(
+        self, file: File, parsed: Parsed, number: int, digest: str, seen: set[str]
     ) -> _Draft | IngestEvent:
-        key = parsed.external_id or f"line {number}"
-        uri = f"{file.uri}#{key}"
+        key = _key(file, parsed, number)
+        uri = f"{file.uri}#{quote(key)}" if key else file.uri
         if parsed.error:
-            uri = f"{file.uri}#{parsed.title}"
-            return self._refuse(file, uri, code="bad_line", reason=parsed.error)
+            bad = f"{file.uri}#{parsed.title}"
+            return self._refuse(file, bad, code="bad_line", reason=parsed.error)
         identity = document_id(file.source, file.uri, key)
         if identity in seen:
             reason = f"the id {key!r} stands in this file more than once; the first one counts"
             return self._refuse(file, f"{uri}#line {number}", code="duplicate_id", reason=reason)
         seen.add(identity)
-        digest = _line_digest(parsed)
+        if file.holds_lines:
+            digest = _line_digest(parsed)
         if self._is_known(file, identity, digest):
             return self._unchanged(file, uri, identity)
-        size = len(parsed.text.encode(errors="replace"))
-        return _draft(file, uri, parsed, digest=digest, size=size, key=key)
+        return _draft(file, uri, parsed, digest=digest, key=key)
+
+    def _is_unchanged(self, file: File, digest: str) -> bool:
+        """Say whether all that came of these very bytes is still there; lines say it one by one."""
+        if file.holds_lines or not file.known:
+            return False
+        return all(self._is_known(file, identity, digest) for identity in file.known)
 
     def _is_known(self, file: File, identity: str, digest: str) -> bool:
         known = file.known.get(identity)
@@ -360,27 +371,33 @@ def to_point(document: Document, chunk: Chunk, embedding: Embedding) -> Point:
 
 
 def document_id(source: Source, uri: str, key: str = "") -> str:
-    """Return the id of the document at `uri`, or of the one called `key` in the file there."""
+    """Return the id of the document at `uri`, or of the one called `key` in the file there.
+
+    The key is the part's name, or the id or number of a line.
+    """
     return derive_id(source.id, uri, key)
 
 
-def _draft(
-    file: File, uri: str, parsed: Parsed, *, digest: str, size: int, key: str = ""
-) -> _Draft:
-    parsed = replace(parsed, title=parsed.title or file.name)  # embedded as it is stored
+def _key(file: File, parsed: Parsed, number: int) -> str:
+    """Return what names a document within its file; nothing names the file itself."""
+    return (parsed.external_id or f"line {number}") if file.holds_lines else parsed.part
+
+
+def _draft(file: File, uri: str, parsed: Parsed, *, digest: str, key: str) -> _Draft:
+    title = parsed.title or parsed.part or file.name
     document = Document(
         id=document_id(file.source, file.uri, key),
         source_id=file.source.id,
         uri=uri,
-        title=parsed.title,
+        title=title,
         collection=file.source.collection,
         access=file.access,
         external_id=parsed.external_id,
         media_type=file.media_type,
         metadata=_metadata(file, parsed),
-        size=size,
+        size=len(parsed.text.encode(errors="replace")) if key else len(file.data),
     )
-    return _Draft(file, document, parsed, digest)
+    return _Draft(file, document, replace(parsed, title=title), digest)  # embedded as it is stored
 
 
 def _metadata(file: File, parsed: Parsed) -> dict[str, str]:

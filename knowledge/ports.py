@@ -123,6 +123,9 @@ class Library(Protocol):
     def revision(self, document_id: str, principal: Principal) -> Revision:
         """Return the live revision of a readable document; raises `NotFound` else."""
 
+    def reads_file(self, document: Document, principal: Principal) -> bool:
+        """Say whether the principal may read all documents of the file that this one came from."""
+
     def collections(self, principal: Principal) -> dict[str, int]:
         """Return the collections with at least one readable document, and how many it has."""
 

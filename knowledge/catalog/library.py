@@ -92,6 +92,15 @@ _READABLE_BLOCKS = (
     )
     .order_by(blocks.c.ordinal)
 )
+# Counted by substr, since LIKE would take `%` and `_` in names for wildcards.
+_HIDDEN_PART = select(
+    exists().where(
+        documents.c.source_id == bindparam("source_id"),
+        func.substr(documents.c.uri.concat("#"), 1, bindparam("length")) == bindparam("file"),
+        _LIVE,
+        ~_READABLE,
+    )
+)
 _COLLECTIONS = (
     select(documents.c.collection, func.count())
     .where(_LIVE, _READABLE)
@@ -177,6 +186,13 @@ class SqlLibrary:
             seen_at=row.seen_at,
             coverage=row.coverage,
         )
+
+    def reads_file(self, document: Document, principal: Principal) -> bool:
+        """Say whether the principal may read all that is live of the file it came from."""
+        file = document.uri.partition("#")[0] + "#"
+        given = {"source_id": document.source_id, "file": file, "length": len(file)}
+        with self._database.reading() as connection:
+            return not connection.scalar(_HIDDEN_PART, given | _tokens(principal))
 
     def collections(self, principal: Principal) -> dict[str, int]:
         """Return the collections with at least one readable document, and how many it has."""

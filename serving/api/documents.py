@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from pydantic import TypeAdapter, ValidationError
 from starlette.datastructures import UploadFile
 
+from knowledge.errors import NotFound
 from knowledge.models import DEFAULT_COLLECTION, EVERYONE, Document, Principal
 from serving import schemas, wire
 from serving.api.guard import ID, DocumentId, House, SubmissionId, Who
@@ -127,7 +128,11 @@ async def document(document_id: DocumentId, who: Who, services: House) -> Respon
 
 
 async def content(document_id: DocumentId, who: Who, services: House) -> Response:
-    """Hand out the original file, to be saved and never to be shown as part of this site."""
+    """Hand out the original file, to be saved and never to be shown as part of this site.
+
+    For a part, such as an attachment, that is the file it came in; only whoever may read all of
+    that file gets it.
+    """
     found, data = await asyncio.to_thread(_original, services, document_id, who)
     return Response(
         data,
@@ -142,6 +147,8 @@ async def content(document_id: DocumentId, who: Who, services: House) -> Respons
 def _original(services: Services, document_id: str, who: Principal) -> tuple[Document, bytes]:
     found = services.library.document(document_id, who)
     revision = services.library.revision(document_id, who)
+    if not services.library.reads_file(found, who):
+        raise NotFound("there is no such document")
     return found, services.intake.content(revision.digest)
 
 

@@ -11,7 +11,7 @@ from ingest.recover import clean, copy_access, recover
 from knowledge.errors import IndexUnavailable, ParserFailed, Unreadable
 from knowledge.models import EVERYONE, Outcome, Parsed, Point, Principal
 from tests.fakes import FakeIndex
-from tests.ingest.world import OpenParser, World, outcomes
+from tests.ingest.world import MailParser, OpenParser, World, outcomes
 
 INDEXED, UNCHANGED, REJECTED = Outcome.INDEXED, Outcome.UNCHANGED, Outcome.REJECTED
 HANDBOOK = Path(__file__).parents[2] / "examples" / "handbook.pdf"
@@ -271,3 +271,67 @@ def test_a_parser_that_is_down_stops_the_run_and_blames_no_file(world: World) ->
     with pytest.raises(ParserFailed):
         world.ingest("c.jsonl", "anything")
     assert world.catalog.failures() == []
+
+
+@pytest.fixture
+def mail(world: World) -> MailParser:
+    parser = MailParser()
+    world.wire(parser)
+    return parser
+
+
+@pytest.mark.usefixtures("mail")
+def test_each_part_of_a_file_is_a_document_beside_the_file_itself(world: World) -> None:
+    events = world.ingest("a.eml", "zebra one|50% #1.txt=zebra two")
+    assert outcomes(events) == [INDEXED, INDEXED]
+    found = {p.document.uri: p.document.title for p in world.find("zebra")}
+    assert found == {"/docs/a.eml": "Subject", "/docs/a.eml#50%25 %231.txt": "50% #1.txt"}
+
+
+def test_an_unchanged_file_keeps_all_its_parts_unparsed(world: World, mail: MailParser) -> None:
+    world.ingest("a.eml", "zebra one|a.txt=zebra two|b.txt=zebra three")
+    events = world.ingest("a.eml", "zebra one|a.txt=zebra two|b.txt=zebra three")
+    assert outcomes(events) == [UNCHANGED] * 3
+    assert mail.parsed == ["a.eml"]
+    assert len(world.texts("zebra")) == 3
+
+
+@pytest.mark.usefixtures("mail")
+def test_parts_that_are_gone_are_removed_and_new_ones_come(world: World) -> None:
+    world.ingest("a.eml", "zebra one|a.txt=zebra two|b.txt=zebra three")
+    events = world.ingest("a.eml", "zebra one|b.txt=zebra three|c.txt=zebra four")
+    assert sorted((e.uri.partition("#")[2], e.outcome.value) for e in events) == [
+        ("", "indexed"),
+        ("a.txt", "removed"),
+        ("b.txt", "indexed"),
+        ("c.txt", "indexed"),
+    ]
+    assert sorted(world.texts("zebra")) == ["zebra four", "zebra one", "zebra three"]
+
+
+@pytest.mark.usefixtures("mail")
+def test_a_file_with_a_part_that_cannot_be_read_stays_what_it_was(world: World) -> None:
+    world.ingest("a.eml", "zebra one|a.txt=zebra two")
+    (event,) = world.ingest("a.eml", "zebra changed|a.txt=zebra changed|b.txt=broken")
+    assert (event.outcome, event.reason) == (REJECTED, "an attachment is damaged")
+    assert sorted(world.texts("zebra")) == ["zebra one", "zebra two"]
+    again = world.ingest("a.eml", "zebra changed|a.txt=zebra changed|b.txt=mended")
+    assert outcomes(again) == [INDEXED] * 3
+
+
+def test_the_parts_of_a_file_become_visible_together(world: World) -> None:
+    world.wire(MailParser(), Sizes(group_documents=2))
+    world.ingest("a.eml", "zebra one|a=zebra two|b=zebra three|c=zebra four|d=zebra five")
+    assert world.states == ORDER
+
+
+def test_a_part_that_was_removed_stays_away_until_its_file_changes(
+    world: World, mail: MailParser
+) -> None:
+    world.ingest("a.eml", "zebra one|a.txt=zebra two")
+    (removed,) = [p.document.id for p in world.find("zebra") if p.document.title == "a.txt"]
+    world.catalog.remove(removed)
+    assert outcomes(world.ingest("a.eml", "zebra one|a.txt=zebra two")) == [UNCHANGED]
+    assert mail.parsed == ["a.eml"]
+    world.ingest("a.eml", "zebra 1|a.txt=zebra two")
+    assert sorted(world.texts("zebra")) == ["zebra 1", "zebra two"]

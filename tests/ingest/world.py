@@ -15,6 +15,7 @@ from ingest.worker import Pace, Worker
 from knowledge.access import access_filter
 from knowledge.blobs import FolderBlobs
 from knowledge.catalog.store import SqlCatalog
+from knowledge.errors import Unreadable
 from knowledge.models import (
     DEFAULT_COLLECTION,
     EVERYONE,
@@ -43,6 +44,20 @@ class OpenParser:
     def parse(self, data: bytes, *, name: str) -> Iterator[Parsed]:
         self.parsed.append(name)
         return parse(data, name)
+
+
+class MailParser(OpenParser):
+    """Reads `message|name=text|name=text`; a part whose text is `broken` cannot be read."""
+
+    def parse(self, data: bytes, *, name: str) -> Iterator[Parsed]:
+        self.parsed.append(name)
+        message, *parts = data.decode().split("|")
+        yield Parsed("Subject", message, ())
+        for part in parts:
+            title, _, text = part.partition("=")
+            if text == "broken":
+                raise Unreadable("an attachment is damaged")
+            yield Parsed("", text, (), part=title)
 
 
 class World:

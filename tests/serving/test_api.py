@@ -22,6 +22,7 @@ from serving.api import create_app
 from serving.auth import LOCAL
 from serving.events import DeltaEvent, ErrorEvent, Event, PassagesEvent
 from tests.house import QuickHouse, bearer
+from tests.ingest.world import MailParser
 
 ZEBRA = "The zebra budget of 2031 is 4211 euros. It was approved by the herd in spring."
 ABSENT = "00000000-0000-5000-8000-000000000000"
@@ -327,6 +328,30 @@ def test_an_original_is_saved_and_never_shown_as_part_of_the_site(
     assert disposition.startswith('attachment; filename="B_ro _a__')
     assert "filename*=UTF-8''B%C3%BCro%20%22a%22" in disposition
     assert "x" not in reply.headers
+
+
+class MailHouse(QuickHouse):
+    @property
+    def parser(self) -> MailParser:  # type: ignore[override]
+        return MailParser()
+
+
+def test_a_part_is_handed_out_as_its_whole_file_to_whoever_may_read_all_of_it(
+    settings: Settings,
+) -> None:
+    with MailHouse(settings) as house:
+        client = over(house)
+        files = {"file": ("a.eml", b"the message|plan.txt=the plan")}
+        submitted = client.post("/v1/documents", files=files).json()["id"]
+        house.work(once=True)
+        message, part = client.get(f"/v1/submissions/{submitted}").json()["documents"]
+        for each in (message, part):
+            reply = client.get(f"/v1/documents/{each}/content")
+            assert reply.content == files["file"][1]
+            assert "filename*=UTF-8''a.eml" in reply.headers["content-disposition"]
+        client.put(f"/v1/documents/{part}/access", json={"access": ["u:somebody"]})
+        assert client.get(f"/v1/documents/{message}").status_code == 200
+        assert client.get(f"/v1/documents/{message}/content").status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -277,3 +277,17 @@ def test_a_search_in_a_collection_begins_with_the_chunks_not_with_the_collection
         plans[name] = steps[0][3]
     assert plans["as it is"].startswith("SEARCH chunks ")
     assert plans["control"].startswith("SEARCH documents ")
+
+
+def test_a_file_may_be_read_by_whoever_may_read_all_that_is_live_of_it(
+    catalog: SqlCatalog,
+) -> None:
+    message, part = document("100%.eml"), document("100%.eml#plan", access=frozenset({"u:alice"}))
+    others = [document("100%.eml2", access=frozenset()), document("100X.eml#a", access=frozenset())]
+    for each in (message, part, *others):
+        publish(catalog, each, each.uri)
+    assert catalog.reads_file(message, ALICE)
+    assert catalog.reads_file(part, ALICE)
+    assert not catalog.reads_file(message, BOB)
+    catalog.remove(part.id)
+    assert catalog.reads_file(message, BOB)
