@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from knowledge.errors import AccessDenied
@@ -12,17 +13,27 @@ from knowledge.models import Principal
 class AccessFilter:
     """An allow-list that every index search carries; it cannot be built empty.
 
-    `tokens` are joined by OR; `collection`, when given, narrows further and can never widen.
+    `tokens` are joined by OR; `collection` and `document_ids`, when given, narrow further and can
+    never widen.
     """
 
     tokens: frozenset[str]
     collection: str | None = None
+    document_ids: frozenset[str] | None = None
 
     def __post_init__(self) -> None:
         if not self.tokens or not all(self.tokens):
             raise AccessDenied("a search without an access token would match everything; refused")
+        if self.document_ids is not None and not self.document_ids:
+            raise AccessDenied("a search in no document at all; refused")
 
 
-def access_filter(principal: Principal, *, collection: str | None = None) -> AccessFilter:
-    """Build the filter for `principal`; raises `AccessDenied` for nobody."""
-    return AccessFilter(tokens=principal.tokens(), collection=collection)
+def access_filter(
+    principal: Principal,
+    *,
+    collection: str | None = None,
+    document_ids: Iterable[str] | None = None,
+) -> AccessFilter:
+    """Build the filter for `principal`; raises `AccessDenied` for nobody, and for no documents."""
+    only = None if document_ids is None else frozenset(document_ids)
+    return AccessFilter(tokens=principal.tokens(), collection=collection, document_ids=only)

@@ -368,6 +368,8 @@ class Question:
     collection: str | None = None
     history: tuple[Turn, ...] = ()
     effort: Effort = Effort.LOW
+    document_ids: tuple[str, ...] | None = None
+    """Only look into these; None: into all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ The real doors are opened in `footnote/wiring.py` and nowhere else; the fakes li
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
@@ -102,7 +102,12 @@ class Library(Protocol):
     """The reading side of the catalog; every call is made on behalf of a principal."""
 
     def passages(
-        self, hits: Sequence[Hit], principal: Principal, *, collection: str | None = None
+        self,
+        hits: Sequence[Hit],
+        principal: Principal,
+        *,
+        collection: str | None = None,
+        document_ids: Collection[str] | None = None,
     ) -> list[Passage]:
         """Return the hits that are live and readable now, in the order of `hits`, ranked from 1.
 

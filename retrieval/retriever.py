@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from knowledge.access import access_filter
 from knowledge.models import Context, Embedding, Passage, Principal, Question
 from knowledge.ports import Embedder, Index, Library, SparseEncoder
@@ -44,6 +46,7 @@ class Retriever:
             condense(question),
             principal,
             collection=question.collection,
+            document_ids=question.document_ids,
             limit=self._context_passages + SPARE_HITS,
         )
         return pack(
@@ -55,19 +58,27 @@ class Retriever:
         )
 
     def search(
-        self, query: str, principal: Principal, *, collection: str | None = None, limit: int = 10
+        self,
+        query: str,
+        principal: Principal,
+        *,
+        collection: str | None = None,
+        document_ids: Collection[str] | None = None,
+        limit: int = 10,
     ) -> list[Passage]:
         """Return at most `limit` passages, ranked from 1; the same errors as `retrieve`.
 
         The index filters by rights and may be stale; the catalog decides. Where it turns hits
         away, more are fetched, so that a full list stays full.
         """
-        access = access_filter(principal, collection=collection)
+        access = access_filter(principal, collection=collection, document_ids=document_ids)
         embedding = self._embed(query, collection)
         depth = limit + SPARE_HITS
         for _ in range(MOST_FETCHES):
             hits = self._index.search(embedding, access, limit=depth)
-            passages = self._library.passages(hits, principal, collection=collection)
+            passages = self._library.passages(
+                hits, principal, collection=collection, document_ids=document_ids
+            )
             if len(passages) >= limit or len(hits) < depth:
                 break
             depth *= 2

@@ -12,6 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, String
 from knowledge.models import COLLECTION_NAME, LONGEST_QUESTION, Effort, SubmissionState, Verdict
 
 CollectionName = Annotated[str, StringConstraints(pattern=COLLECTION_NAME)]
+DocumentIds = Annotated[
+    list[Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z-]{1,64}$")]],
+    Field(min_length=1, max_length=100),
+]
 AccessToken = Annotated[
     str, StringConstraints(max_length=200, pattern=r"^(everyone|[ug]:[^\x00-\x20\x7f]+)$")
 ]
@@ -43,6 +47,7 @@ class AskIn(_In):
 
     question: QuestionText
     collection: CollectionName | None = None
+    document_ids: DocumentIds | None = None
     history: list[TurnIn] = Field(default_factory=list, max_length=50)
     effort: Effort | None = None
     stream: StrictBool = False
@@ -53,6 +58,7 @@ class SearchIn(_In):
 
     query: QuestionText
     collection: CollectionName | None = None
+    document_ids: DocumentIds | None = None
     limit: StrictInt = Field(10, ge=1, le=100)
 
 

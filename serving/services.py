@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -21,6 +21,7 @@ class Searching(Protocol):
         principal: Principal,
         *,
         collection: str | None = None,
+        document_ids: Collection[str] | None = None,
         limit: int = 10,
     ) -> list[Passage]:
         """Return readable passages, best first."""

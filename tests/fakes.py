@@ -112,8 +112,9 @@ def overlap(a: SparseVector, b: SparseVector) -> float:
 
 
 def _allows(access: AccessFilter, point: Point) -> bool:
-    fits = access.collection is None or access.collection == point.collection
-    return fits and bool(access.tokens & point.access)
+    fits = access.collection in (None, point.collection)
+    meant = access.document_ids is None or point.document_id in access.document_ids
+    return fits and meant and bool(access.tokens & point.access)
 
 
 def _best(scores: dict[str, float], limit: int) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, exists, func, select
@@ -117,7 +117,12 @@ class SqlLibrary:
         self._database = database
 
     def passages(
-        self, hits: Sequence[Hit], principal: Principal, *, collection: str | None = None
+        self,
+        hits: Sequence[Hit],
+        principal: Principal,
+        *,
+        collection: str | None = None,
+        document_ids: Collection[str] | None = None,
     ) -> list[Passage]:
         """Return the hits that are live and readable now, in their order, ranked from 1."""
         tokens = sorted(principal.tokens())
@@ -129,7 +134,11 @@ class SqlLibrary:
         if collection is not None:
             given["collection"] = collection
         with self._database.reading() as connection:
-            found = connection.execute(statement, given).all()
+            found = [
+                row
+                for row in connection.execute(statement, given)
+                if document_ids is None or row[0] in document_ids
+            ]
             seen = {row[_DOCUMENT_WIDTH]: row for row in found}
             around = _blocks_of(connection, list(seen))
             whose = _documents_of(connection, found)

@@ -160,6 +160,9 @@ def _allowed(access: AccessFilter) -> edge.Filter:
     if access.collection is not None:
         only = edge.MatchValue(access.collection)
         must.append(edge.FieldCondition(shape.COLLECTION, match=only))
+    if access.document_ids is not None:
+        these = edge.MatchAny(sorted(access.document_ids))
+        must.append(edge.FieldCondition(shape.DOCUMENT, match=these))
     return edge.Filter(must=must)
 
 

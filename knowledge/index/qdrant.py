@@ -149,6 +149,9 @@ def _allowed(access: AccessFilter) -> models.Filter:
     if access.collection is not None:
         only = models.MatchValue(value=access.collection)
         must.append(models.FieldCondition(key=shape.COLLECTION, match=only))
+    if access.document_ids is not None:
+        these = models.MatchAny(any=sorted(access.document_ids))
+        must.append(models.FieldCondition(key=shape.DOCUMENT, match=these))
     return models.Filter(must=must)
 
 

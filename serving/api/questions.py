@@ -37,6 +37,7 @@ async def ask(body: schemas.AskIn, request: Request, who: Who, services: House) 
         collection=body.collection,
         history=tuple(Turn(turn.role, turn.text) for turn in body.history),
         effort=body.effort or services.effort,
+        document_ids=None if body.document_ids is None else tuple(body.document_ids),
     )
     if body.stream:
         headers = {"X-Accel-Buffering": "no"}
@@ -89,6 +90,11 @@ async def search(body: schemas.SearchIn, who: Who, services: House) -> Response:
     """Find the passages that fit a query best, among those the caller may read."""
     find = services.retriever.search
     passages = await asyncio.to_thread(
-        find, body.query, who, collection=body.collection, limit=body.limit
+        find,
+        body.query,
+        who,
+        collection=body.collection,
+        document_ids=body.document_ids,
+        limit=body.limit,
     )
     return JSONResponse(wire.passages_json(passages))

@@ -175,6 +175,24 @@ class IndexContract:
             )
             assert ids(found) == {derive_id(name) for name in expected}
 
+    def test_documents_narrow_and_never_widen(self, index: Index) -> None:
+        index.upsert([
+            point("mine", document="d1", access=["u:alice"]),
+            point("open", document="d2", collection="b"),
+            point("bobs", document="d3", access=["u:bob"]),
+        ])  # fmt: skip
+        for documents, expected in (
+            (None, {"mine", "open"}), (["d1"], {"mine"}), (["d1", "d2", "d3"], {"mine", "open"}),
+            (["d3"], set()), (["never there", ""], set()),
+        ):  # fmt: skip
+            only = access_filter(ALICE, document_ids=documents)
+            found = index.search(embedding("q"), only, limit=10)
+            assert ids(found) == {derive_id(name) for name in expected}
+        both = access_filter(ALICE, collection="b", document_ids=["d1", "d2"])
+        assert ids(index.search(embedding("q"), both, limit=10)) == {derive_id("open")}
+        with pytest.raises(AccessDenied):
+            access_filter(ALICE, document_ids=[])
+
     def test_names_may_be_in_any_script(self, index: Index) -> None:
         token, collection = "g:право 法務 é' \"]}", "договоры 契約"
         index.upsert([
@@ -212,17 +230,25 @@ class IndexContract:
             st.lists(st.sets(st.sampled_from(TOKENS)), max_size=12),
             st.sets(st.sampled_from(TOKENS), min_size=1),
             st.sampled_from([None, "a", "b"]),
+            st.none() | st.sets(st.sampled_from(["d0", "d1", "d2", "d9"]), min_size=1),
         )
-        def holds(rights: list[set[str]], held: set[str], collection: str | None) -> None:
+        def holds(
+            rights: list[set[str]], held: set[str], collection: str | None, only: set[str] | None
+        ) -> None:
             stored = [
-                point(f"p{i}", access=sorted(tokens), collection="ab"[i % 2])
-                for i, tokens in enumerate(rights)
+                point(f"p{i}", access=sorted(t), collection="ab"[i % 2], document=f"d{i % 3}")
+                for i, t in enumerate(rights)
             ]
             index.delete(["r1"])
             index.upsert(stored)
-            asked = AccessFilter(frozenset(held), collection=collection)
+            documents = None if only is None else frozenset(only)
+            asked = AccessFilter(frozenset(held), collection, documents)
             assert ids(index.search(embedding("q"), asked, limit=100)) == {
-                p.chunk_id for p in stored if p.access & held and collection in (None, p.collection)
+                p.chunk_id
+                for p in stored
+                if p.access & held
+                and collection in (None, p.collection)
+                and (only is None or p.document_id in only)
             }
 
         holds()

@@ -163,6 +163,20 @@ def test_a_collection_narrows_the_search(shelf: Shelf) -> None:
     assert [passage.document.collection for passage in found] == ["news"]
 
 
+def test_documents_narrow_the_search_under_both_keys(shelf: Shelf) -> None:
+    noon, secret = shelf.add("The canteen opens at noon."), shelf.add("The canteen will close.")
+    shelf.catalog.set_access(secret, frozenset({"g:board"}))
+    retriever = shelf.retriever()
+    for ids, expected in ([noon], [noon]), ([noon, secret], [noon]), ([secret], []):
+        found = retriever.search("canteen", ANN, document_ids=ids)
+        assert [passage.document.id for passage in found] == expected
+    context = retriever.retrieve(Question("canteen", document_ids=(secret,)), ANN)
+    assert context.passages == ()
+    hits = [Hit(each, "", "", 1.0) for each in shelf.index.points]
+    kept = shelf.catalog.passages(hits, ANN, document_ids=[secret])
+    assert kept == []  # the catalog narrows too, whatever the index brings
+
+
 def test_a_context_holds_what_fits_the_budget(shelf: Shelf) -> None:
     for n in range(8):
         shelf.add(f"The canteen serves soup number {n}.")

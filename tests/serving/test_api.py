@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -100,6 +100,12 @@ def test_a_search_gives_passages_of_the_promised_shape(
     assert passage["text"] == ZEBRA[passage["span"]["start"] : passage["span"]["end"]]
     elsewhere = client.post("/v1/search", json={"query": "zebra", "collection": "other"}).json()
     assert elsewhere == {"passages": []}
+    for document_id, passages in (passage["document"]["id"], [passage]), (ABSENT, []):
+        asked = {"query": "zebra", "limit": 1, "document_ids": [document_id]}
+        assert client.post("/v1/search", json=asked).json() == {"passages": passages}
+        asked = {"question": "What is the zebra budget?", "document_ids": [document_id]}
+        answer = client.post("/v1/ask", json=asked).json()
+        assert answer["verdict"] == ("answered" if passages else "not_found")
 
 
 @pytest.mark.parametrize(
@@ -120,6 +126,9 @@ def test_a_search_gives_passages_of_the_promised_shape(
             "history.0.role",
             id="a-system-message",
         ),
+        pytest.param("/v1/ask", {"question": "x", "document_ids": []}, "document_ids", id="no-id"),
+        pytest.param("/v1/search", {"query": "x", "document_ids": []}, "document_ids", id="none"),
+        pytest.param("/v1/search", {"query": "x", "document_ids": "a"}, "document_ids", id="text"),
         pytest.param("/v1/search", {"query": "x", "limit": 0}, "limit", id="limit-low"),
         pytest.param("/v1/search", {"query": "x", "limit": 101}, "limit", id="limit-high"),
         pytest.param("/v1/search", {"query": "x", "limit": True}, "limit", id="limit-true"),
@@ -206,7 +215,13 @@ class Broken:
         self._error = error
 
     def search(
-        self, query: str, principal: Principal, *, collection: str | None = None, limit: int = 10
+        self,
+        query: str,
+        principal: Principal,
+        *,
+        collection: str | None = None,
+        document_ids: Collection[str] | None = None,
+        limit: int = 10,
     ) -> list[Passage]:
         raise self._error
 

@@ -7,7 +7,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -153,6 +153,7 @@ class Script:
         principal: Principal,
         *,
         collection: str | None = None,
+        document_ids: Collection[str] | None = None,
         limit: int = 10,
     ) -> list[Passage]:
         return []
