@@ -14,7 +14,7 @@ TOOLS := .venv/.tools
 LONG := quality or crash or vllm or bench
 
 .PHONY: help install demo run test check lint types layers format \
-        test-crash test-ui test-vllm quality bench-ask bench-search clean
+        test-crash test-ui test-vllm quality bench-ask bench-search bench-pdf bench-evidence clean
 
 help:            ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/	/' | expand -t 15
@@ -65,6 +65,13 @@ bench-ask: $(TOOLS)  ## how long an extractive answer takes
 
 bench-search: $(TOOLS)  ## how many searches a second sixteen clients get
 	$(BIN)/pytest -m bench -k search -s $(PYTEST)
+
+bench-pdf: $(TOOLS)  ## our PDF reader beside others, which get an environment each
+	$(BIN)/python scripts/peers_env.py
+	$(BIN)/pytest -m bench -k side_by_side -s $(PYTEST)
+
+bench-evidence: $(TOOLS)  ## how well evidence is found in what bench-pdf read
+	$(BIN)/pytest -m bench -k evidence -s $(PYTEST)
 
 clean:           ## remove the environment and all caches; the data folder stays
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \
