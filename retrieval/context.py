@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from knowledge.models import Context, Passage, Question, Span
+from knowledge.models import Block, Context, Passage, Question, Span
 from knowledge.text import normalise_for_match, sentence_spans
 
 CountTokens = Callable[[str], int]
@@ -42,15 +42,29 @@ def pack(
 
 
 def as_source(passage: Passage) -> str:
-    """Return what a model reads of a passage, for counting: title, headings and text."""
-    return "\n".join([passage.document.title, *passage.heading, passage.text])
+    """Return what a model reads of a passage, for counting: title, headings, table header, text."""
+    header = [passage.header] if passage.header else []
+    return "\n".join([passage.document.title, *passage.heading, *header, passage.text])
 
 
 def cut(passage: Passage, span: Span) -> Passage:
     """Return the part of a passage that `span`, in characters of the revision, covers."""
     blocks = tuple(block for block in passage.blocks if block.span.overlaps(span))
     page = blocks[0].page if blocks else passage.page
-    return replace(passage, span=span, text=passage.cut(span), blocks=blocks, page=page)
+    header = passage.header if span.start == passage.span.start else _header_of(passage, blocks)
+    text = passage.cut(span)
+    return replace(passage, span=span, text=text, blocks=blocks, page=page, header=header)
+
+
+def _header_of(passage: Passage, blocks: Sequence[Block]) -> str:
+    """Return the header of the table in whose middle the first of the passage's `blocks` lies."""
+    header = blocks[0].header if blocks else None
+    if header is None:
+        return ""
+    if header == passage.blocks[0].header:
+        return passage.header
+    inside = passage.span.start <= header.start and header.end <= passage.span.end
+    return passage.cut(header) if inside else ""
 
 
 def _distinct(passages: Iterable[Passage]) -> Iterator[Passage]:

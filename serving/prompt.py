@@ -98,6 +98,8 @@ def _source(number: int, passage: Passage, count: int, mark: str) -> str:
         place.append(f"Page: {passage.page}")
     if passage.heading:
         place.append(f"Section: {_line(' > '.join(passage.heading))}")
+    if passage.header:
+        place.append(f"Table header: {_without_own_marks(_line(passage.header), count)}")
     text = _without_own_marks(neutralise(passage.text), count)
     return "\n".join([f"{mark} source {number}", *place, text, f"{mark} end of source {number}"])
 

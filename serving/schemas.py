@@ -124,7 +124,11 @@ class PassageOut(_Out):
     document: PassageDocument
     revision: str
     page: int | None
+    pages: list[int]
+    """All that it lies on; `page` is the first."""
     heading: list[str]
+    header: str
+    """The header of the table in whose middle it begins; no part of `text`, and not citable."""
     text: str
     span: SpanOut
     rank: int

@@ -53,6 +53,8 @@ class FoundPassage:
     rank: int
     heading: tuple[str, ...] = ()
     page: int | None = None
+    header: str = ""
+    """Of the table in whose middle it begins; no part of `text`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,7 +168,8 @@ def _around(citations: Sequence[Citation], passage: FoundPassage | None) -> str:
     ]
     if not spans or sum(span.end - span.start for span in spans) >= len(passage.text.strip()):
         return ""
-    marked = passage_html(passage.text, spans)
+    header = f'<div class="fn-place">{plain(passage.header)}</div>' if passage.header else ""
+    marked = header + passage_html(passage.text, spans)
     return f"<details><summary>Show it in its passage</summary><div>{marked}</div></details>"
 
 

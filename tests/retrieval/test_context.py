@@ -111,3 +111,24 @@ def test_a_context_is_never_over_budget_and_every_span_cuts_to_its_text(
 @pytest.mark.parametrize("budget", [0, 3])
 def test_a_budget_too_small_for_one_sentence_gives_an_empty_context(budget: int) -> None:
     assert packed(part(0, 400), budget=budget) == Context(QUESTION, (), 0)
+
+
+def test_a_passage_cut_within_a_table_still_knows_the_tables_header() -> None:
+    text = "Rome 1\nOslo 2\nYear Cost\n2020 30\n2021 40"
+    old, new = Span(0, 9), Span(114, 123)
+    rows = [Span(100, 106), Span(107, 113), new, Span(124, 131), Span(132, 139)]
+    headers = [old, old, None, new, new]
+    blocks = [
+        Block(BlockKind.TABLE, span, table=1, header=header)
+        for span, header in zip(rows, headers, strict=True)
+    ]
+    whole = replace(passage(text, start=100, blocks=blocks), header="Town Cost")
+    end = whole.span.end
+    assert [cut(whole, Span(row.start, end)).header for row in rows] == [
+        "Town Cost",
+        "Town Cost",
+        "",
+        "Year Cost",
+        "Year Cost",
+    ]
+    assert "Town Cost" in as_source(whole)

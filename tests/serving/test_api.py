@@ -95,7 +95,8 @@ def test_a_search_gives_passages_of_the_promised_shape(
     body = client.post("/v1/search", json={"query": "zebra", "limit": 1}).json()
     schemas.SearchOut.model_validate(body)
     (passage,) = body["passages"]
-    assert set(passage) == {"document", "revision", "page", "heading", "text", "span", "rank"}
+    where = {"document", "revision", "page", "pages", "heading", "header", "span"}
+    assert set(passage) == where | {"text", "rank"}
     assert set(passage["document"]) == {"id", "external_id", "title", "uri"}
     assert passage["text"] == ZEBRA[passage["span"]["start"] : passage["span"]["end"]]
     elsewhere = client.post("/v1/search", json={"query": "zebra", "collection": "other"}).json()
