@@ -138,7 +138,8 @@ class House:
     @cached_property
     def pipeline(self) -> Pipeline:
         """The story of ingestion."""
-        from ingest.pipeline import Pipeline, Sizes
+        from ingest.likeness import signature
+        from ingest.pipeline import Likeness, Pipeline, Sizes
 
         settings = self.settings
         return Pipeline(
@@ -148,7 +149,9 @@ class House:
             index=self.index,
             ledger=self.catalog,
             sizes=Sizes(
-                chunk_tokens=settings.chunk_tokens, max_documents=settings.max_documents_per_file
+                chunk_tokens=settings.chunk_tokens,
+                max_documents=settings.max_documents_per_file,
+                likeness=Likeness(signature, settings.family_likeness),
             ),
         )
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import PurePath
 from typing import NamedTuple
 
 from ingest.chunk import CHUNKER, chunk, embedding_text
@@ -29,8 +30,10 @@ from knowledge.models import (
     Outcome,
     Parsed,
     Point,
+    Reading,
     Revision,
     RevisionState,
+    Sketch,
     Source,
     SparseVector,
     derive_id,
@@ -46,8 +49,23 @@ EMBED_TEXTS = 64
 
 
 @dataclass(frozen=True, slots=True)
+class Likeness:
+    """How it is told that documents say nearly the same."""
+
+    signature: Callable[[str], tuple[int, ...]]
+    """That of `ingest.likeness`: empty for a text too short to compare."""
+    threshold: float = 0.8
+    """The Jaccard similarity from which two documents are one family."""
+
+    def sketch(self, text: str) -> Sketch | None:
+        """Return what finds the family of a text; None for one too short to compare."""
+        numbers = self.signature(text)
+        return Sketch(numbers, self.threshold) if numbers else None
+
+
+@dataclass(frozen=True, slots=True)
 class Sizes:
-    """How large things may be on their way."""
+    """How large things may be on their way, and how like."""
 
     chunk_tokens: int = 256
     max_documents: int = 200_000
@@ -55,6 +73,8 @@ class Sizes:
     group_documents: int = 64
     group_characters: int = 100_000
     """A group is carried on when it reaches either of the two."""
+    likeness: Likeness | None = None
+    """How near-duplicates are told; None: not at all."""
 
 
 class Known(NamedTuple):
@@ -92,7 +112,17 @@ class _Draft:
     file: File
     document: Document
     parsed: Parsed
+    """Titled as the document is."""
     digest: str
+    reading: Reading
+
+    def is_copy_of(self, digest: str, media_type: str) -> bool:
+        """Say whether it was made of these bytes, read in the same way."""
+        return (self.digest, self.file.media_type) == (digest, media_type)
+
+    def as_read(self) -> Parsed:
+        """Return what the parser gave, but for a title that only repeats the file's name."""
+        return replace(self.parsed, title=self.reading.title)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +135,7 @@ class _Work:
     texts: Sequence[str]
     """What is embedded, one per chunk."""
     sparse: Sequence[SparseVector]
+    sketch: Sketch | None
 
 
 class Pipeline:
@@ -148,7 +179,7 @@ class Pipeline:
         """
         group: list[_Draft] = []
         for file in files:
-            for found in self._read(file):
+            for found in self._read(file, group):
                 if isinstance(found, IngestEvent):
                     yield found
                     continue
@@ -164,16 +195,16 @@ class Pipeline:
 
     # --- what is in a file ----------------------------------------------------------------------
 
-    def _read(self, file: File) -> Iterator[_Draft | IngestEvent]:
+    def _read(self, file: File, group: Sequence[_Draft]) -> Iterator[_Draft | IngestEvent]:
         """Yield what is new or changed as drafts, and an event for everything else.
 
         Only a file of lines is yielded as it is read. Of any other nothing is yielded until all of
         it is there: it becomes visible whole, or stays what it was.
         """
         seen: set[str] = set()
-        found = self._documents(file, seen)
+        found = self._documents(file, group, seen)
         try:
-            yield from found if file.holds_lines else list(found)
+            yield from found if file.holds_lines else _counted(list(found))
         except IngestError as refusal:
             if refusal.code == UNAVAILABLE:
                 raise
@@ -182,20 +213,33 @@ class Pipeline:
             vanished = {key: known for key, known in file.known.items() if key not in seen}
             yield from remove_documents(self._ledger, vanished)
 
-    def _documents(self, file: File, seen: set[str]) -> Iterator[_Draft | IngestEvent]:
+    def _documents(
+        self, file: File, group: Sequence[_Draft], seen: set[str]
+    ) -> Iterator[_Draft | IngestEvent]:
         digest = hashlib.sha256(file.data).hexdigest()
         if self._is_unchanged(file, digest):
             seen.update(file.known)
             for identity, known in file.known.items():
                 yield self._unchanged(file, known.uri, identity)
             return
-        for number, parsed in enumerate(self._parser.parse(file.data, name=file.name), start=1):
+        for number, parsed in enumerate(self._parse(file, digest, group), start=1):
             if number > self._sizes.max_documents:
                 raise TooLarge(
                     f"more than {self._sizes.max_documents} documents in one file; "
                     "split it, or raise FOOTNOTE_MAX_DOCUMENTS_PER_FILE"
                 )
             yield self._document(file, parsed, number, digest, seen)
+
+    def _parse(self, file: File, digest: str, group: Sequence[_Draft]) -> Iterable[Parsed]:
+        """Read the file, unless the same bytes were read before and what they gave is at hand."""
+        if file.holds_lines:
+            return self._parser.parse(file.data, name=file.name)
+        copies = [each for each in group if each.is_copy_of(digest, file.media_type)]
+        if copies:
+            first = copies[0].file
+            return [each.as_read() for each in copies if each.file is first]
+        known = self._ledger.parsed(digest, versions=self.versions, media_type=file.media_type)
+        return known or self._parser.parse(file.data, name=file.name)
 
     def _document(
         self, file: File, parsed: Parsed, number: int, digest: str, seen: set[str]
@@ -268,13 +312,19 @@ class Pipeline:
 
     def _work(self, draft: _Draft, revision_id: str) -> _Work:
         parsed = draft.parsed
-        chunks = chunk(revision_id, parsed, self._embedder.token_spans, self._sizes.chunk_tokens)
+        cut = chunk(revision_id, parsed, self._embedder.token_spans, self._sizes.chunk_tokens)
         texts = [
             embedding_text(parsed.title, each.heading, each.span.cut(parsed.text), each.header)
-            for each in chunks
+            for each in cut
+        ]
+        chunks = [
+            replace(each, imprint=self._imprint(text))
+            for each, text in zip(cut, texts, strict=True)
         ]
         sparse = [self._sparse.encode_passage(text) for text in texts]
-        return _Work(draft, revision_id, chunks, texts, sparse)
+        likeness = self._sizes.likeness
+        sketch = likeness.sketch(parsed.text) if likeness else None
+        return _Work(draft, revision_id, chunks, texts, sparse, sketch)
 
     def _advance(
         self, works: Sequence[_Work], step: Callable[[_Work], None], state: str
@@ -300,19 +350,35 @@ class Pipeline:
             chunker=f"{CHUNKER}/{self._sizes.chunk_tokens}",
             seen_at=datetime.now(UTC),
             coverage=work.draft.parsed.coverage,
+            reading=work.draft.reading,
         )
         terms = [vector.indices for vector in work.sparse]
-        self._ledger.store_parsed(revision, work.chunks, terms)
+        self._ledger.store_parsed(revision, work.chunks, terms, work.sketch)
 
     def _embed(self, works: Sequence[_Work]) -> dict[str, list[Point]]:
-        """Return the points of each revision."""
-        texts = [text for work in works for text in work.texts]
-        dense = (
-            vector
-            for start in range(0, len(texts), EMBED_TEXTS)
-            for vector in self._embedder.embed(texts[start : start + EMBED_TEXTS])
-        )
+        """Return the points of each revision; no text is embedded that has a vector already."""
+        texts = {
+            each.imprint: text
+            for work in works
+            for each, text in zip(work.chunks, work.texts, strict=True)
+        }
+        dense = self._held_vectors(texts)
+        lacking = [imprint for imprint in texts if imprint not in dense]
+        for start in range(0, len(lacking), EMBED_TEXTS):
+            batch = lacking[start : start + EMBED_TEXTS]
+            made = self._embedder.embed([texts[imprint] for imprint in batch])
+            dense.update(zip(batch, made, strict=True))
         return {work.revision_id: list(_points(work, dense)) for work in works}
+
+    def _held_vectors(self, imprints: Collection[str]) -> dict[str, tuple[float, ...]]:
+        """Return what the index holds of copies and of former revisions, by imprint."""
+        chunk_ids = self._ledger.imprinted(imprints)
+        held = self._index.vectors(list(chunk_ids.values()))
+        return {each: held[where] for each, where in chunk_ids.items() if where in held}
+
+    def _imprint(self, text: str) -> str:
+        named = f"{self._embedder.name}\n{text}".encode(errors="surrogatepass")
+        return hashlib.sha256(named).hexdigest()[:32]
 
     def _mark_embedded(self, work: _Work) -> None:
         self._ledger.mark(work.revision_id, RevisionState.EMBEDDED)
@@ -384,7 +450,14 @@ def _key(file: File, parsed: Parsed, number: int) -> str:
 
 
 def _draft(file: File, uri: str, parsed: Parsed, *, digest: str, key: str) -> _Draft:
-    title = parsed.title or parsed.part or file.name
+    stem = " ".join(PurePath(file.name).stem.split())
+    title = parsed.title or parsed.part or stem or file.name
+    reading = Reading(
+        title="" if parsed.title == stem else parsed.title,
+        metadata=parsed.metadata,
+        notes=parsed.warnings,
+        part=parsed.part,
+    )
     document = Document(
         id=document_id(file.source, file.uri, key),
         source_id=file.source.id,
@@ -397,7 +470,16 @@ def _draft(file: File, uri: str, parsed: Parsed, *, digest: str, key: str) -> _D
         metadata=_metadata(file, parsed),
         size=len(parsed.text.encode(errors="replace")) if key else len(file.data),
     )
-    return _Draft(file, document, replace(parsed, title=title), digest)  # embedded as it is stored
+    return _Draft(file, document, replace(parsed, title=title), digest, reading)
+
+
+def _counted(found: Sequence[_Draft | IngestEvent]) -> Iterator[_Draft | IngestEvent]:
+    """Write into the drafts of one whole file how many documents it gave."""
+    for each in found:
+        if isinstance(each, IngestEvent):
+            yield each
+        else:
+            yield replace(each, reading=replace(each.reading, parts=len(found)))
 
 
 def _metadata(file: File, parsed: Parsed) -> dict[str, str]:
@@ -411,10 +493,10 @@ def _line_digest(parsed: Parsed) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def _points(work: _Work, dense: Iterator[tuple[float, ...]]) -> Iterator[Point]:
-    """Join each chunk of `work` with the next dense vector and its sparse one."""
+def _points(work: _Work, dense: Mapping[str, tuple[float, ...]]) -> Iterator[Point]:
+    """Join each chunk of `work` with its dense vector and its sparse one."""
     for each, sparse in zip(work.chunks, work.sparse, strict=True):
-        yield to_point(work.draft.document, each, Embedding(next(dense), sparse))
+        yield to_point(work.draft.document, each, Embedding(dense[each.imprint], sparse))
 
 
 def _indexed(work: _Work) -> IngestEvent:

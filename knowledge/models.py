@@ -164,6 +164,30 @@ class Parsed:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """What a parser said of a document besides its text and blocks; kept, so that none is lost."""
+
+    title: str = ""
+    """Empty where it only repeats the name of the file."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    """What it warned of."""
+    part: str = ""
+    parts: int = 0
+    """How many documents the file gave, this one included; 0: not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sketch:
+    """A MinHash signature of a text, and how like another's one must be to be of its family."""
+
+    numbers: tuple[int, ...]
+    """128 numbers below 2**32."""
+    threshold: float
+    """Of the Jaccard similarity that two signatures estimate."""
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """A place documents come from: a folder, an upload area, a connector."""
 
@@ -191,6 +215,11 @@ class Document:
     live_revision: str | None = None
     size: int = 0
     updated_at: datetime | None = None
+    family: str = ""
+    """The same for documents that say nearly the same; empty: too short to tell.
+
+    It may be named for one that its reader may not read, so it is not shown.
+    """
 
 
 class RevisionState(StrEnum):
@@ -219,6 +248,7 @@ class Revision:
     chunker: str
     seen_at: datetime
     coverage: Coverage = Coverage()
+    reading: Reading = Reading()
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +263,21 @@ class Chunk:
     page: int | None = None
     header: str = ""
     """The header of the table in whose middle it begins; embedded with it, no part of it."""
+    imprint: str = ""
+    """Names what is embedded for it and by which model: equal ones have equal vectors."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A live document of which little or nothing can be found, and why, in words."""
+
+    document_id: str
+    uri: str
+    title: str
+    collection: str
+    share: float
+    """The part of its known content that was extracted, 0..1."""
+    reasons: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

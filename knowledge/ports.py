@@ -28,6 +28,7 @@ from knowledge.models import (
     Principal,
     Revision,
     RevisionState,
+    Sketch,
     Source,
     Span,
     SparseVector,
@@ -81,6 +82,9 @@ class Index(Protocol):
 
     def upsert(self, points: Sequence[Point]) -> None:
         """Store points; durable and searchable on return. Raises `IndexUnavailable`."""
+
+    def vectors(self, chunk_ids: Sequence[str]) -> dict[str, tuple[float, ...]]:
+        """Return the dense vectors of the points that are there, as far as they are."""
 
     def search(self, embedding: Embedding, access: AccessFilter, *, limit: int) -> list[Hit]:
         """Fuse dense and sparse search (RRF) under `access`; best first, at most `limit`."""
@@ -164,9 +168,16 @@ class Ledger(Protocol):
         """
 
     def store_parsed(
-        self, revision: Revision, chunks: Sequence[Chunk], terms: Sequence[Sequence[int]]
+        self,
+        revision: Revision,
+        chunks: Sequence[Chunk],
+        terms: Sequence[Sequence[int]],
+        sketch: Sketch | None = None,
     ) -> None:
-        """Store text, blocks, chunks and the distinct term ids of each chunk."""
+        """Store text, blocks, chunks and the distinct term ids of each chunk.
+
+        With a `sketch`, find the family: that of the oldest text which is as like as it says.
+        """
 
     def mark(self, revision_id: str, state: RevisionState) -> None:
         """Write down how far a revision has come."""
@@ -216,6 +227,15 @@ class Ledger(Protocol):
 
     def uris(self, digest: str) -> list[str]:
         """Return the uris of the live documents whose revision has this digest."""
+
+    def parsed(self, digest: str, *, versions: str, media_type: str) -> list[Parsed]:
+        """Return what a live file of these very bytes was parsed into, the file itself first.
+
+        All of its documents, or none. A title that was taken from the file's name is left out.
+        """
+
+    def imprinted(self, imprints: Collection[str]) -> dict[str, str]:
+        """Map those imprints that a chunk of a live revision has to the id of one such chunk."""
 
     def live_chunks(self) -> dict[str, int]:
         """Map each live revision that has chunks to how many it has."""

@@ -73,6 +73,9 @@ class Settings(BaseSettings):
         None, description="Folder of a sentence-transformers model; empty: the bundled MiniLM."
     )
     chunk_tokens: int = Field(256, ge=32, le=8192, description="Largest chunk, in tokens.")
+    family_likeness: float = Field(
+        0.8, ge=0.5, le=1, description="Share of common word runs that makes documents a family."
+    )
     context_tokens: int = Field(4096, ge=256, description="Budget for passages, in tokens.")
     context_passages: int = Field(12, ge=1, le=64, description="Most passages in a context.")
     support_threshold: float = Field(

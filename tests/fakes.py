@@ -59,6 +59,9 @@ class FakeIndex:
     def upsert(self, points: Sequence[Point]) -> None:
         self.points.update((point.chunk_id, point) for point in points)
 
+    def vectors(self, chunk_ids: Sequence[str]) -> dict[str, tuple[float, ...]]:
+        return {k: self.points[k].embedding.dense for k in chunk_ids if k in self.points}
+
     def search(self, embedding: Embedding, access: AccessFilter, *, limit: int) -> list[Hit]:
         allowed = [point for point in self.points.values() if _allows(access, point)]
         dense = {p.chunk_id: cosine(embedding.dense, p.embedding.dense) for p in allowed}

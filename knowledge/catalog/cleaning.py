@@ -8,6 +8,7 @@ from datetime import timedelta
 from sqlalchemy import ColumnElement, Connection, delete, exists, select, update
 
 from knowledge.catalog.database import Database, now
+from knowledge.catalog.families import drop_childless
 from knowledge.catalog.schema import blocks, chunks, document_access, documents, revisions
 from knowledge.models import RevisionState
 
@@ -67,7 +68,7 @@ def drop_parsed(connection: Connection, revision_ids: Sequence[str]) -> None:
 
 
 def _forget(connection: Connection, revision_ids: Sequence[str]) -> None:
-    statement = select(revisions.c.id, revisions.c.document_id).where(
+    statement = select(revisions.c.id, revisions.c.document_id, revisions.c.family).where(
         revisions.c.id.in_(revision_ids), is_in(RevisionState.DEAD)
     )
     found = connection.execute(statement).all()
@@ -76,6 +77,7 @@ def _forget(connection: Connection, revision_ids: Sequence[str]) -> None:
         return
     drop_parsed(connection, gone)
     connection.execute(delete(revisions).where(revisions.c.id.in_(gone)))
+    drop_childless(connection, sorted({row.family for row in found if row.family}))
     _drop_empty(connection, sorted({row.document_id for row in found}))
 
 

@@ -11,11 +11,22 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from knowledge.catalog.cleaning import FINISHED, bury, drop_parsed, is_in
 from knowledge.catalog.database import Database, now, upsert
+from knowledge.catalog.families import family_of
 from knowledge.catalog.rights import access_of, replace_access
 from knowledge.catalog.rows import AnyRow, block_rows, chunk_rows, document_row
 from knowledge.catalog.schema import blocks, chunks, documents, rejections, revisions, sources
 from knowledge.errors import IngestError
-from knowledge.models import Chunk, Coverage, Document, Revision, RevisionState, Source, derive_id
+from knowledge.models import (
+    Chunk,
+    Coverage,
+    Document,
+    Reading,
+    Revision,
+    RevisionState,
+    Sketch,
+    Source,
+    derive_id,
+)
 
 
 class SqlLedger:
@@ -62,14 +73,22 @@ class SqlLedger:
                 "touched_at": moment,
                 "coverage": Coverage(),
                 "extracted": 1.0,
+                "reading": Reading(),
             }
             connection.execute(insert(revisions), row)
         return revision_id
 
     def store_parsed(
-        self, revision: Revision, chunks: Sequence[Chunk], terms: Sequence[Sequence[int]]
+        self,
+        revision: Revision,
+        chunks: Sequence[Chunk],
+        terms: Sequence[Sequence[int]],
+        sketch: Sketch | None = None,
     ) -> None:
-        """Store text, blocks, chunks and the distinct term ids of each chunk."""
+        """Store text, blocks, chunks and the distinct term ids of each chunk.
+
+        With a `sketch`, find the family: that of the oldest text which is as like as it says.
+        """
         values = {
             "state": RevisionState.PARSED.value,
             "parser": revision.parser,
@@ -78,8 +97,11 @@ class SqlLedger:
             "seen_at": revision.seen_at,
             "coverage": revision.coverage,
             "extracted": revision.coverage.share,
+            "certainty": revision.coverage.ocr_confidence,
+            "reading": revision.reading,
         }
         with self._database.writing() as connection:
+            values["family"] = sketch and family_of(connection, revision.id, sketch)
             _touch_unfinished(connection, revision.id, values)
             drop_parsed(connection, [revision.id])
             _insert(connection, revision, chunks, terms)
@@ -196,7 +218,8 @@ def _lock(connection: Connection, document_id: str) -> AnyRow | None:
 
 
 def _revision(connection: Connection, revision_id: str) -> AnyRow | None:
-    columns = (revisions.c.id, revisions.c.document_id, revisions.c.generation, revisions.c.state)
+    named = ("id", "document_id", "generation", "state", "family")
+    columns = [revisions.c[name] for name in named]
     return connection.execute(select(*columns).where(revisions.c.id == revision_id)).one_or_none()
 
 
@@ -227,6 +250,7 @@ def _raise_to_life(connection: Connection, document: Document, coming: AnyRow) -
         .where(documents.c.id == document.id)
         .values(
             live_revision=coming.id,
+            family=coming.family,
             updated_at=moment,
             changed_at=moment,
             # the points of this revision were made with the access that its source says

@@ -194,6 +194,7 @@ class SqlLibrary:
             chunker=row.chunker,
             seen_at=row.seen_at,
             coverage=row.coverage,
+            reading=row.reading,
         )
 
     def reads_file(self, document: Document, principal: Principal) -> bool:

@@ -35,6 +35,7 @@ DOCUMENT_COLUMNS = (
     documents.c.live_revision,
     documents.c.size,
     documents.c.updated_at,
+    documents.c.family,
 )
 BLOCK_COLUMNS = (
     blocks.c.kind,
@@ -84,6 +85,7 @@ def to_document(columns: Sequence[Any], access: Iterable[str]) -> Document:
         live_revision=columns[9],
         size=columns[10],
         updated_at=columns[11],
+        family=columns[12] or "",
     )
 
 
@@ -171,6 +173,7 @@ def chunk_rows(
             "last_block": last,
             "terms": sorted(set(numbers)),
             "header": chunk.header,
+            "imprint": chunk.imprint,
         }
         for chunk, numbers in zip(chunks, terms, strict=True)
         for first, last in [ranges.around(chunk.span)]

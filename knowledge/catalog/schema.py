@@ -15,7 +15,16 @@ from sqlalchemy import (
     Table,
 )
 
-from knowledge.catalog.types import AnyText, Extraction, KeyText, Moment, Numbers, Pairs, Strings
+from knowledge.catalog.types import (
+    AnyText,
+    Extraction,
+    KeyText,
+    Moment,
+    Numbers,
+    Pairs,
+    Remarks,
+    Strings,
+)
 
 metadata = MetaData(
     naming_convention={
@@ -55,6 +64,7 @@ documents = Table(
     Column("access_dirty", Boolean, nullable=False),
     Column("updated_at", Moment, nullable=False),
     Column("changed_at", Moment, nullable=False),
+    Column("family", String),
 )
 
 document_access = Table(
@@ -63,6 +73,22 @@ document_access = Table(
     Column("document_id", String, ForeignKey("documents.id"), primary_key=True),
     Column("token", String, primary_key=True),
     Index("ix_document_access_token", "token", "document_id"),
+)
+
+# A family is named for the revision that founded it, and outlives it while others belong to it.
+families = Table(
+    "families",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("numbers", Numbers, nullable=False),
+    Column("founded_at", Moment, nullable=False),
+)
+
+family_bands = Table(
+    "family_bands",
+    metadata,
+    Column("band", BigInteger, primary_key=True, autoincrement=False),
+    Column("family_id", String, ForeignKey("families.id"), primary_key=True, index=True),
 )
 
 revisions = Table(
@@ -81,6 +107,9 @@ revisions = Table(
     Column("touched_at", Moment, nullable=False),
     Column("coverage", Extraction, nullable=False),
     Column("extracted", Float, nullable=False),
+    Column("certainty", Float),
+    Column("reading", Remarks, nullable=False),
+    Column("family", String, index=True),
     Index("ix_revisions_state_touched_at", "state", "touched_at"),
 )
 
@@ -121,6 +150,7 @@ chunks = Table(
     Column("last_block", Integer, nullable=False),
     Column("terms", Numbers, nullable=False),
     Column("header", AnyText, nullable=False),
+    Column("imprint", String, nullable=False, index=True),
 )
 
 term_statistics = Table(

@@ -11,18 +11,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import DateTime, Dialect, LargeBinary, Text
 from sqlalchemy.types import TypeDecorator
 
-from knowledge.models import Coverage
+from knowledge.models import Coverage, Reading
 
 LONGEST_KEY = 500
 """Characters."""
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
-_NOTHING_KNOWN = Coverage()
-_KNOWN_AS = asdict(_NOTHING_KNOWN)
+_Noun = TypeVar("_Noun", Coverage, Reading)
 _UNSTORABLE = {0: REPLACEMENT} | dict.fromkeys(range(0xD800, 0xE000), REPLACEMENT)
 
 
@@ -110,21 +109,37 @@ class Pairs(TypeDecorator[dict[str, str]]):
         return pairs
 
 
-class Extraction(TypeDecorator[Coverage]):
-    """What a parser says of how much it read, as JSON."""
+class _Fields(TypeDecorator[_Noun]):
+    """A small noun all of whose fields have defaults, as JSON."""
 
     impl = Text
     cache_ok = True
+    noun: type[_Noun]
 
-    def process_bind_param(self, value: Coverage | None, dialect: Dialect) -> str:
+    def process_bind_param(self, value: _Noun | None, dialect: Dialect) -> str:
         """Write only what differs from the default."""
-        given = asdict(value or _NOTHING_KNOWN).items()
-        return json.dumps({name: part for name, part in given if part != _KNOWN_AS[name]})
+        usual = asdict(self.noun())
+        given = asdict(value or self.noun()).items()
+        return json.dumps({name: part for name, part in given if part != usual[name]})
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> Coverage:
-        """Read JSON; its lists are numbers of pages."""
+    def process_result_value(self, value: str | None, dialect: Dialect) -> _Noun:
+        """Read JSON; its lists are tuples."""
         given = json.loads(value or "{}").items()
-        return Coverage(**{name: _frozen(part) for name, part in given})
+        return self.noun(**{name: _frozen(part) for name, part in given})
+
+
+class Extraction(_Fields[Coverage]):
+    """What a parser says of how much it read."""
+
+    cache_ok = True
+    noun = Coverage
+
+
+class Remarks(_Fields[Reading]):
+    """What a parser says of a document besides its text."""
+
+    cache_ok = True
+    noun = Reading
 
 
 class Numbers(TypeDecorator["array[int]"]):

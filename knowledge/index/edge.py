@@ -44,6 +44,15 @@ class EdgeIndex:
             self._update(edge.UpdateOperation.upsert_points([_edge_point(p) for p in batch]))
         self._settle(len(points))
 
+    def vectors(self, chunk_ids: Sequence[str]) -> dict[str, tuple[float, ...]]:
+        """Return the dense vectors of the points that are there, as far as they are."""
+        found: dict[str, tuple[float, ...]] = {}
+        for batch in shape.batches(chunk_ids, _BATCH):
+            with _edge_errors("read"):
+                records = self._shard.retrieve(list(batch), False, [shape.DENSE])
+            found.update((str(each.id), shape.dense(each.vector)) for each in records)
+        return found
+
     def search(self, embedding: Embedding, access: AccessFilter, *, limit: int) -> list[Hit]:
         """Search both vectors under the same filter and fuse the two lists by rank."""
         allowed = _allowed(access)

@@ -49,6 +49,17 @@ class QdrantIndex:
             for batch in shape.batches(points, _BATCH):
                 self._client.upsert(self._collection, [_record(p) for p in batch], wait=True)
 
+    def vectors(self, chunk_ids: Sequence[str]) -> dict[str, tuple[float, ...]]:
+        """Return the dense vectors of the points that are there, as far as they are."""
+        found: dict[str, tuple[float, ...]] = {}
+        with _qdrant_errors("read"):
+            for batch in shape.batches(chunk_ids, _BATCH):
+                records = self._client.retrieve(
+                    self._collection, list(batch), with_payload=False, with_vectors=[shape.DENSE]
+                )
+                found.update((str(each.id), shape.dense(each.vector)) for each in records)
+        return found
+
     def search(self, embedding: Embedding, access: AccessFilter, *, limit: int) -> list[Hit]:
         """Search both vectors under the same filter and fuse the two lists by rank."""
         allowed = _allowed(access)

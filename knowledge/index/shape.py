@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from knowledge.models import Hit, Point
 
@@ -53,6 +53,12 @@ def hit(chunk_id: object, score: float, stored: Mapping[str, Any] | None) -> Hit
     """Make a hit from what a store returns."""
     found = stored or {}
     return Hit(str(chunk_id), str(found[DOCUMENT]), str(found[REVISION]), float(score))
+
+
+def dense(stored: object) -> tuple[float, ...]:
+    """Return the dense vector of what a store returns when it is asked for that alone."""
+    named = cast(Mapping[str, Iterable[float]], stored)
+    return tuple(map(float, named[DENSE]))
 
 
 def best(hits: Iterable[Hit], limit: int) -> list[Hit]:

@@ -2,15 +2,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ingest.pipeline import Sizes
+from ingest.chunk import embedding_text
+from ingest.likeness import signature
+from ingest.pipeline import Likeness, Sizes
 from ingest.recover import clean, copy_access, recover
+from ingest.sync import files_source
 from knowledge.errors import IndexUnavailable, ParserFailed, Unreadable
-from knowledge.models import EVERYONE, Outcome, Parsed, Point, Principal
-from tests.fakes import FakeIndex
+from knowledge.models import DEFAULT_COLLECTION, EVERYONE, Outcome, Parsed, Point, Principal
+from tests.fakes import FakeEmbedder, FakeIndex
 from tests.ingest.world import MailParser, OpenParser, World, outcomes
 
 INDEXED, UNCHANGED, REJECTED = Outcome.INDEXED, Outcome.UNCHANGED, Outcome.REJECTED
@@ -335,3 +339,157 @@ def test_a_part_that_was_removed_stays_away_until_its_file_changes(
     assert mail.parsed == ["a.eml"]
     world.ingest("a.eml", "zebra 1|a.txt=zebra two")
     assert sorted(world.texts("zebra")) == ["zebra 1", "zebra two"]
+
+
+# --- copies and families ------------------------------------------------------------------------
+
+
+class CountingEmbedder(FakeEmbedder):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedded: list[str] = []
+
+    def embed(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
+        self.embedded += texts
+        return super().embed(texts)
+
+
+LONG = "\n\n".join(
+    f"Zebra number {n} lives in hall {n * n} and eats {n} bales of hay." for n in range(9)
+)
+
+
+@pytest.fixture
+def counted(world: World) -> Iterator[tuple[World, OpenParser, CountingEmbedder]]:
+    parser, world.embedder = OpenParser(), CountingEmbedder()
+    world.wire(parser, Sizes(chunk_tokens=32, group_documents=4, likeness=Likeness(signature)))
+    yield world, parser, world.embedder
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_copies_are_parsed_once_and_what_reads_alike_is_embedded_once(
+    counted: tuple[World, OpenParser, CountingEmbedder], at_once: bool
+) -> None:
+    world, parser, embedder = counted
+    names = [f"{folder}/notes.txt" for folder in "abcdef"]
+    for group in [names] if at_once else [[name] for name in names]:
+        list(world.pipeline.ingest([world.file(name, LONG) for name in group]))
+    assert len(parser.parsed) == 1
+    assert len(embedder.embedded) == len(set(embedder.embedded)) > 1
+    found = [world.catalog.revision(each, Principal("ann")) for each in known_documents(world)]
+    assert len(found) == 6
+    assert {(each.text, each.blocks) for each in found} == {(found[0].text, found[0].blocks)}
+    for each in found:
+        chunks = world.catalog.chunk_texts(each.id)
+        texts = [embedding_text("notes", c.heading, text, c.header) for c, text in chunks]
+        vectors = world.index.vectors([c.id for c, _ in chunks])
+        assert [vectors[c.id] for c, _ in chunks] == FakeEmbedder().embed(texts)
+
+
+def known_documents(world: World) -> list[str]:
+    return sorted(world.catalog.known(files_source(DEFAULT_COLLECTION).id))
+
+
+def test_a_copy_under_another_name_bears_its_own_name(
+    counted: tuple[World, OpenParser, CountingEmbedder],
+) -> None:
+    world, parser, _ = counted
+    world.ingest("first.txt", LONG)
+    world.ingest("second.txt", LONG)
+    assert len(parser.parsed) == 1
+    assert {p.document.title for p in world.find("zebra")} == {"first", "second"}
+
+
+def test_nothing_of_a_removed_document_is_used_again(
+    counted: tuple[World, OpenParser, CountingEmbedder],
+) -> None:
+    world, parser, embedder = counted
+    (event,) = world.ingest("a/notes.txt", LONG)
+    world.catalog.remove(str(event.document_id))
+    clean(world.catalog, world.index)
+    world.ingest("b/notes.txt", LONG)
+    assert len(parser.parsed) == 2
+    assert len(embedder.embedded) == 2 * len(set(embedder.embedded))
+
+
+def test_a_copy_whose_points_the_index_lost_is_embedded_again(
+    counted: tuple[World, OpenParser, CountingEmbedder],
+) -> None:
+    world, parser, embedder = counted
+    world.ingest("a/notes.txt", LONG)
+    assert isinstance(world.index, FakeIndex)
+    world.index.points.clear()
+    world.ingest("b/notes.txt", LONG)
+    assert len(parser.parsed) == 1
+    assert len(embedder.embedded) == 2 * len(set(embedder.embedded))
+    assert world.texts("zebra")
+
+
+def test_a_copy_has_the_rights_and_the_facts_of_its_own_source_alone(
+    counted: tuple[World, OpenParser, CountingEmbedder],
+) -> None:
+    world, parser, _ = counted
+    world.ingest("a.txt", LONG, access=["u:bob"], metadata={"uploaded_by": "bob", "from": "bob"})
+    world.ingest("b.txt", LONG, access=["u:ann"], metadata={"uploaded_by": "ann"})
+    assert len(parser.parsed) == 1
+    found = world.find("zebra", by=Principal("ann"))
+    assert {p.document.uri for p in found} == {"/docs/b.txt"}
+    assert found[0].document.metadata == {"uploaded_by": "ann"}
+
+
+def test_the_same_bytes_in_another_format_or_version_are_parsed_again(
+    counted: tuple[World, OpenParser, CountingEmbedder],
+) -> None:
+    world, parser, _ = counted
+    world.ingest("a.txt", LONG)
+    list(world.pipeline.ingest([replace(world.file("a.md", LONG), media_type="text/markdown")]))
+    assert parser.parsed == ["a.txt", "a.md"]
+    newer = OpenParser("parser-2")
+    world.wire(newer)
+    world.ingest("b.txt", LONG)
+    assert newer.parsed == ["b.txt"]
+
+
+@pytest.mark.usefixtures("mail")
+def test_a_copy_of_a_file_with_parts_has_all_its_parts(world: World, mail: MailParser) -> None:
+    whole = "zebra one|a.txt=zebra two|b.txt=zebra three"
+    world.ingest("x/a.eml", whole)
+    assert outcomes(world.ingest("y/a.eml", whole)) == [INDEXED] * 3
+    assert len(mail.parsed) == 1
+    kept = {p.document.uri: p.text for p in world.find("zebra")}
+    assert kept["/docs/y/a.eml#b.txt"] == "zebra three"
+    for part in [p.document for p in world.find("zebra") if p.document.title == "a.txt"]:
+        world.catalog.remove(part.id)
+    assert outcomes(world.ingest("z/a.eml", whole)) == [INDEXED] * 3
+    assert len(mail.parsed) == 2  # no file is there any more of which all parts are
+
+
+def test_a_change_embeds_what_changed_and_nothing_else(
+    counted: tuple[World, OpenParser, CountingEmbedder],
+) -> None:
+    world, _, embedder = counted
+    world.ingest("a.txt", LONG)
+    before = len(embedder.embedded)
+    world.ingest("a.txt", LONG.replace("hall 64", "hall 65"))
+    assert len(embedder.embedded) == before + 1
+
+
+def test_near_duplicates_are_of_one_family_and_others_are_not(
+    counted: tuple[World, OpenParser, CountingEmbedder],
+) -> None:
+    world, _, _ = counted
+    world.ingest("a.txt", LONG)
+    world.ingest("b.txt", LONG + "\n\nAnd one more zebra came.", access=["u:bob"])
+    world.ingest("c.txt", LONG.replace("Zebra number", "Lion").replace("lives in", "sleeps near"))
+    world.ingest("d.txt", "too short")
+    everyone = [
+        *world.find("zebra lion short"),
+        *world.find("zebra lion short", by=Principal("bob")),
+    ]
+    families = {p.document.uri[-5]: p.document.family for p in everyone}
+    assert families["a"] == families["b"] != ""
+    assert len({families["a"], families["c"], families["d"]}) == 3
+    assert families["d"] == ""
+    world.ingest("a.txt", "something else entirely, but not about animals " * 9)
+    (other,) = {p.document.family for p in world.find("entirely") if p.document.title == "a"}
+    assert other != families["b"]

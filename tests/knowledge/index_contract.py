@@ -73,6 +73,16 @@ class IndexContract:
             derive_id("wanted"), "d7", "r7",
         )  # fmt: skip
 
+    def test_vectors_are_read_back_as_far_as_they_are_there(self, index: Index) -> None:
+        points = [point(f"p{i}", terms=i % 2) for i in range(300)]
+        index.upsert(points)
+        found = index.vectors([derive_id("never there"), *(p.chunk_id for p in points)])
+        assert len(found) == 300
+        for each in points:
+            assert found[each.chunk_id] == pytest.approx(each.embedding.dense, abs=1e-6)
+        index.delete(["r1"])
+        assert index.vectors([points[0].chunk_id]) == index.vectors([]) == {}
+
     def test_storing_nothing_is_no_error(self, index: Index) -> None:
         index.upsert([])
         index.delete([])
