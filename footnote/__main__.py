@@ -230,12 +230,20 @@ def parser() -> None:
 # --- looking after it ---------------------------------------------------------------------------
 
 
-@app.command(epilog=_examples("footnote status", "footnote status --json"))
-def status(as_json: AsJson = False) -> None:
-    """Show what is indexed, what is waiting, and what was refused."""
+@app.command(
+    epilog=_examples("footnote status", "footnote status --json", "footnote status --coverage")
+)
+def status(
+    coverage: Annotated[
+        bool,
+        typer.Option("--coverage", help="List every document that was read badly or in part."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what is indexed, what is waiting, what was refused, and what holds little text."""
     from footnote.status import status as run
 
-    run(_settings(), as_json=as_json, say=_say)
+    run(_settings(), as_json=as_json, coverage=coverage, say=_say)
 
 
 @app.command(epilog=_examples("footnote doctor"))

@@ -72,6 +72,11 @@ class ServiceDesk:
         """Return what is not indexed, and why, latest first."""
         return self._call("GET", "/v1/refusals")
 
+    def coverage(self, *, after: str | None, limit: int) -> Json:
+        """Return one page of documents of which little or nothing can be found, and why."""
+        given = {"limit": limit} | ({"after": after} if after else {})
+        return self._call("GET", "/v1/coverage", params=given)
+
     def remove(self, document_id: str) -> None:
         """Remove a document."""
         self._call("DELETE", f"/v1/documents/{document_id}")

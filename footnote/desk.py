@@ -51,6 +51,9 @@ class Desk(Protocol):
     def refusals(self) -> Json:
         """Return what is not indexed, and why, latest first."""
 
+    def coverage(self, *, after: str | None, limit: int) -> Json:
+        """Return one page of documents of which little or nothing can be found, and why."""
+
     def remove(self, document_id: str) -> None:
         """Remove a document."""
 
@@ -113,6 +116,10 @@ class LocalDesk:
     def refusals(self) -> Json:
         """Return what is not indexed, and why, latest first."""
         return self._wire.refusals_json(self._house.refusals())
+
+    def coverage(self, *, after: str | None, limit: int) -> Json:
+        """Return one page of documents of which little or nothing can be found, and why."""
+        return self._wire.coverage_json(self._house.gaps(after, limit), limit=limit)
 
     def remove(self, document_id: str) -> None:
         """Remove a document."""

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from footnote import show
 from footnote.client import ServiceDesk
-from footnote.desk import open_desk
+from footnote.desk import Desk, open_desk
 from knowledge.settings import Settings
 
 FINAL = {"done", "failed", "cancelled"}
 MOST_SHOWN = 10
-"""Refusals; `--json` holds more."""
+"""Refusals, and documents with little text; `--json` holds more."""
+PAGE = 100
 
 
-def status(settings: Settings, *, as_json: bool, say: Callable[[str], None]) -> None:
-    """Print it."""
+def status(
+    settings: Settings, *, as_json: bool, coverage: bool, say: Callable[[str], None]
+) -> None:
+    """Print it; with `coverage`, every document of which little or nothing can be found."""
     with open_desk(settings, command="status", say=say) as desk:
         body = {
             "data_dir": str(settings.data_dir),
@@ -25,11 +28,24 @@ def status(settings: Settings, *, as_json: bool, say: Callable[[str], None]) -> 
             "collections": desk.collections()["collections"],
             "submissions": desk.submissions()["submissions"],
             "refusals": desk.refusals()["refusals"],
+            "coverage": list(_gaps(desk, whole=coverage)),
         }
-    print(json.dumps(body, ensure_ascii=False, indent=2) if as_json else _text(body))
+    most = None if coverage else MOST_SHOWN
+    print(json.dumps(body, ensure_ascii=False, indent=2) if as_json else _text(body, most=most))
 
 
-def _text(body: dict[str, Any]) -> str:
+def _gaps(desk: Desk, *, whole: bool) -> Iterator[dict[str, Any]]:
+    """Yield the first page of them, or all."""
+    after = None
+    while True:
+        page = desk.coverage(after=after, limit=PAGE)
+        yield from page["documents"]
+        after = page["next"]
+        if after is None or not whole:
+            return
+
+
+def _text(body: dict[str, Any], *, most: int | None) -> str:
     rows = [["data folder", body["data_dir"]]]
     rows.append(["service", body["service"] or "not running (footnote serve)"])
     for collection in body["collections"]:
@@ -46,4 +62,10 @@ def _text(body: dict[str, Any]) -> str:
     rows += [["not indexed", f"{each['uri']}: {each['reason']}"] for each in refused[:MOST_SHOWN]]
     if len(refused) > MOST_SHOWN:
         rows.append(["", "and more (footnote status --json)"])
+    gaps = body["coverage"]
+    rows += [
+        ["little text", f"{each['uri']}: {'; '.join(each['reasons'])}"] for each in gaps[:most]
+    ]
+    if most is not None and len(gaps) > most:
+        rows.append(["", "and more (footnote status --coverage)"])
     return show.table(rows)

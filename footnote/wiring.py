@@ -15,7 +15,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Self
 
 from knowledge.errors import FootnoteError
-from knowledge.models import Effort, IngestEvent, Outcome
+from knowledge.models import Effort, Gap, IngestEvent, Outcome
 from knowledge.settings import Settings
 
 if TYPE_CHECKING:
@@ -346,6 +346,7 @@ class House:
             gate=self.gate,
             health=self.health,
             refusals=self.refusals,
+            gaps=self.gaps,
             version=VERSION,
             effort=Effort(self.settings.effort),
             max_upload_bytes=self._max_bytes,
@@ -358,6 +359,10 @@ class House:
             IngestEvent(each.uri, Outcome.REJECTED, reason=each.reason, code=each.code)
             for each in self.catalog.failures()
         ]
+
+    def gaps(self, after: str | None, limit: int) -> list[Gap]:
+        """List documents of which little or nothing can be found, by id."""
+        return self.catalog.gaps(after=after, limit=limit)
 
     def health(self) -> Mapping[str, str]:
         """Say of each part whether it answers, and who writes the answers."""

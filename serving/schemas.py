@@ -251,6 +251,25 @@ class RefusalsOut(_Out):
     refusals: list[RefusedOut]
 
 
+class GapOut(_Out):
+    """A document of which little or nothing can be found; `reasons` are for people."""
+
+    document_id: str
+    uri: str
+    title: str
+    collection: str
+    share: float
+    """The part of its known content that was extracted, 0..1."""
+    reasons: list[str]
+
+
+class CoverageOut(_Out):
+    """A page of documents; `next`, when not null, is the `after` of the next page."""
+
+    documents: list[GapOut]
+    next: str | None
+
+
 class HealthOut(_Out):
     """`ok` when questions can be answered; `parts` says which part is at fault otherwise."""
 

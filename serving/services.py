@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from knowledge.models import Effort, IngestEvent, Passage, Principal, Question
+from knowledge.models import Effort, Gap, IngestEvent, Passage, Principal, Question
 from knowledge.ports import Intake, Library
 from serving.auth import Gate
 from serving.events import Event
@@ -47,6 +47,8 @@ class Services:
     """Name of each part → `ok`, or in a word what is wrong; synchronous and quick."""
     refusals: Callable[[], Sequence[IngestEvent]] = field(default=tuple)
     """What is not indexed of all that was handed in, latest first; synchronous."""
+    gaps: Callable[[str | None, int], Sequence[Gap]] = field(default=lambda _after, _limit: ())
+    """Documents of which little or nothing can be found, by id, after one and at most so many."""
     version: str = ""
     effort: Effort = Effort.LOW
     """Used where the question names none."""

@@ -11,6 +11,7 @@ from knowledge.models import (
     Answer,
     Citation,
     Document,
+    Gap,
     IngestEvent,
     Passage,
     Principal,
@@ -136,6 +137,13 @@ def refusals_json(refused: Sequence[IngestEvent]) -> Json:
             {"uri": each.uri, "code": each.code, "reason": each.reason} for each in refused
         ]
     }
+
+
+def coverage_json(gaps: Sequence[Gap], *, limit: int) -> Json:
+    """Return one page of documents of which little or nothing can be found."""
+    more = gaps[-1].document_id if len(gaps) == limit else None
+    listed = [asdict(gap) | {"reasons": list(gap.reasons)} for gap in gaps]
+    return {"documents": listed, "next": more}
 
 
 def error_json(code: str, message: str, field: str | None = None) -> Json:

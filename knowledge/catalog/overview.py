@@ -5,10 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, FromClause, Select, func, select
+from sqlalchemy import Connection, FromClause, Select, bindparam, exists, func, select
 
 from knowledge.catalog.database import Database
 from knowledge.catalog.schema import chunks, documents, rejections, revisions, submissions
+from knowledge.models import Coverage, Gap
+
+ENOUGH = 0.9
+"""A smaller share of extracted content is told."""
+CERTAIN = 0.6
+"""A smaller certainty of recognised text is told."""
+_PAGES_NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,28 @@ class Failure:
     seen_at: datetime
 
 
+_SEARCHABLE = exists().where(chunks.c.revision_id == revisions.c.id)
+_GAPS = (
+    select(
+        documents.c.id,
+        documents.c.uri,
+        documents.c.title,
+        documents.c.collection,
+        revisions.c.extracted,
+        revisions.c.coverage,
+        revisions.c.reading,
+        _SEARCHABLE.label("searchable"),
+    )
+    .join_from(documents, revisions, revisions.c.id == documents.c.live_revision)
+    .where(
+        documents.c.id > bindparam("after"),
+        (revisions.c.extracted < ENOUGH) | (revisions.c.certainty < CERTAIN) | ~_SEARCHABLE,
+    )
+    .order_by(documents.c.id)
+    .limit(bindparam("most"))
+)
+
+
 class SqlOverview:
     """The operator's view of the catalog."""
 
@@ -60,6 +89,18 @@ class SqlOverview:
                 failures=_count(connection, rejections),
             )
 
+    def gaps(self, *, after: str | None = None, limit: int = 100) -> list[Gap]:
+        """List live documents of which little or nothing can be found, by id, after `after`."""
+        with self._database.reading() as connection:
+            rows = connection.execute(_GAPS, {"after": after or "", "most": limit}).all()
+        return [
+            Gap(
+                *row[:5],
+                reasons=_reasons(row.coverage, row.reading.notes, searchable=row.searchable),
+            )
+            for row in rows
+        ]
+
     def failures(self, limit: int = 100) -> list[Failure]:
         """List what is not indexed, latest first."""
         statement = (
@@ -75,6 +116,30 @@ class SqlOverview:
         )
         with self._database.reading() as connection:
             return [Failure(*row) for row in connection.execute(statement)]
+
+
+def _reasons(coverage: Coverage, notes: tuple[str, ...], *, searchable: bool) -> tuple[str, ...]:
+    """Say in words what is missing, the parser's own words last."""
+    told = [] if searchable else ["nothing of it can be found: it holds no text that could be read"]
+    if coverage.empty_pages:
+        pages = coverage.empty_pages
+        told.append(f"{len(pages)} of {coverage.pages} pages gave no text: {_listed(pages)}")
+    if coverage.characters < ENOUGH * coverage.layer_characters:
+        share = coverage.characters / coverage.layer_characters
+        told.append(f"only {share:.0%} of the characters in the file were extracted")
+    certainty = coverage.ocr_confidence
+    if certainty is not None and certainty < CERTAIN:
+        pages = coverage.ocr_pages
+        told.append(
+            f"text was recognised in images with a certainty of only {certainty:.0%}, "
+            f"on page {_listed(pages)}; a better scan would help"
+        )
+    return (*told, *notes)
+
+
+def _listed(pages: tuple[int, ...]) -> str:
+    more = f" and {len(pages) - _PAGES_NAMED} more" if len(pages) > _PAGES_NAMED else ""
+    return ", ".join(map(str, pages[:_PAGES_NAMED])) + more
 
 
 def _count(connection: Connection, what: FromClause) -> int:

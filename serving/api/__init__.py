@@ -134,6 +134,7 @@ TABLE = (
     Row("GET", "/v1/submissions", documents.submissions, schemas.SubmissionsOut, (503,)),
     Row("GET", _SUBMISSION, documents.submission, schemas.SubmissionOut, _ONE),
     Row("DELETE", _SUBMISSION, documents.cancel, schemas.SubmissionOut, _ONE),
+    Row("GET", "/v1/coverage", documents.coverage, schemas.CoverageOut, (422, 503)),
     Row("GET", "/v1/collections", documents.collections, schemas.CollectionsOut, (503,)),
 )
 OPERATOR_TABLE = (

@@ -193,6 +193,19 @@ def _set_access(
     services.intake.set_access(document_id, access)
 
 
+async def coverage(
+    who: Who,
+    services: House,
+    after: Annotated[str | None, Query(pattern=ID.pattern, max_length=64)] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> Response:
+    """List documents of which little or nothing can be found, and why; for administrators."""
+    if not who.has_role("admin"):
+        raise _forbidden("admin")
+    gaps = await asyncio.to_thread(services.gaps, after, limit)
+    return JSONResponse(wire.coverage_json(gaps, limit=limit))
+
+
 def _forbidden(role: str) -> Refusal:
     return Refusal(403, "forbidden", f"This needs the role {role}.")
 

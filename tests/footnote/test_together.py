@@ -53,6 +53,8 @@ def _use_the_service(data: Path, texts: Path) -> None:
     assert token.stat().st_mode & 0o777 == 0o600
     (texts / "lion.txt").write_text(LION)
     (texts / "broken.pdf").write_text("no pdf")
+    (texts / "blank.txt").write_text(" ")
+    footnote(data, "ingest", str(texts / "blank.txt"))
     again = footnote(data, "ingest", str(texts), "--json")
     assert again.returncode == 1, again.stderr
     events = [json.loads(line) for line in again.stdout.splitlines()]
@@ -60,6 +62,7 @@ def _use_the_service(data: Path, texts: Path) -> None:
         "zebra.txt": "unchanged",
         "lion.txt": "indexed",
         "broken.pdf": "rejected",
+        "blank.txt": "unchanged",
     }
     asked = footnote(data, "ask", "What is the budget of the lion?")
     assert asked.returncode == 0, asked.stderr
@@ -67,11 +70,14 @@ def _use_the_service(data: Path, texts: Path) -> None:
     assert "extractive" in asked.stdout
     assert "lion.txt" in asked.stdout
     shown = json.loads(footnote(data, "status", "--json").stdout)
-    assert shown["collections"] == [{"name": "main", "documents": 2}]
+    assert shown["collections"] == [{"name": "main", "documents": 3}]
     assert shown["service"] == json.loads(token.read_text())["url"]
     (refused,) = shown["refusals"]
     assert refused["uri"] == str(texts / "broken.pdf")
     assert refused["reason"] in footnote(data, "status").stdout
+    (gap,) = shown["coverage"]
+    assert gap["uri"] == str(texts / "blank.txt")
+    assert gap["reasons"][0] in footnote(data, "status", "--coverage").stdout
     same_port = shown["service"].rpartition(":")[2]
     for port in (str(free_port()), same_port):
         second = footnote(data, "serve", FOOTNOTE_PORT=port)

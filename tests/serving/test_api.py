@@ -597,3 +597,16 @@ def read_events(reply: httpx2.Response) -> Iterator[tuple[str, dict[str, Any]]]:
     for block in reply.text.removesuffix("\n\n").split("\n\n"):
         name, data = block.split("\n")
         yield name.removeprefix("event: "), json.loads(data.removeprefix("data: "))
+
+
+def test_what_holds_little_text_is_listed_page_by_page(
+    house: QuickHouse, client: TestClient
+) -> None:
+    house.take_in("zebra.txt", ZEBRA, LOCAL)
+    blank = sorted(house.take_in(f"{n}.txt", " ", LOCAL) for n in range(3))
+    first = schemas.CoverageOut.model_validate(client.get("/v1/coverage?limit=2").json())
+    rest = client.get(f"/v1/coverage?limit=2&after={first.next}").json()
+    assert [gap.document_id for gap in first.documents] == blank[:2]
+    assert [gap["document_id"] for gap in rest["documents"]] == blank[2:]
+    assert rest["next"] is None
+    assert all("no text" in gap.reasons[0] for gap in first.documents)

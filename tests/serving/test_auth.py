@@ -229,6 +229,7 @@ GUARDED = {
     "GET /v1/submissions/{submission_id}": (404, 200, 200),
     "DELETE /v1/submissions/{submission_id}": (404, 200, 200),
     "GET /v1/collections": (200, 200, 200),
+    "GET /v1/coverage": (403, 403, 200),
     "POST /v1/ingest": (403, 403, 403),
     "GET /v1/refusals": (403, 403, 403),
 }
