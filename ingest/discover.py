@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from ingest.parsing.formats import Format, declared_format
@@ -28,6 +30,9 @@ _MEDIA_TYPES = {
 _LITTER = frozenset({"thumbs.db", "desktop.ini", "icon\r"})
 _LOCKS = ("~$", ".~lock.")
 
+SETTLED_SECONDS = 2.0
+"""File systems stamp a change to within so much (FAT: 2 s): a later one may look the same."""
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -39,21 +44,34 @@ class Found:
     media_type: str = ""
     """Empty when the file is left out; then `code` and `reason` say why."""
     size: int = 0
+    fingerprint: str = ""
+    """Changes with the file; empty for one that has changed only just now."""
+    modified_at: datetime | None = None
+    """When it was written or put there."""
     code: str = ""
     reason: str = ""
 
 
-def discover(root: Path, *, max_bytes: int) -> Iterator[Found]:
+def everything(_: str) -> bool:
+    """Leave nothing out."""
+    return True
+
+
+def discover(
+    root: Path, *, max_bytes: int, wanted: Callable[[str], bool] = everything
+) -> Iterator[Found]:
     """Yield the files of one folder, or the one file, in a fixed order.
 
-    Hidden files, lock files of office programs, links that leave the folder and things that are no
-    files are passed over in silence. What cannot be read is yielded with a `code`: `unsupported`,
-    `too_large`, `unreadable`, `bad_name`; a folder that cannot be listed has `unlisted`. Raises
-    `NotFound` when there is nothing at `root`.
+    `wanted` is asked about paths relative to the folder, with `/` between the parts and, for a
+    folder, at the end; what is below an unwanted folder is not looked at. Hidden files, lock files
+    of office programs, links that leave the folder and things that are no files are passed over in
+    silence. What cannot be read is yielded with a `code`: `unsupported`, `too_large`, `unreadable`,
+    `bad_name`; a folder that cannot be listed has `unlisted`. Raises `NotFound` when there is
+    nothing at `root`.
     """
     top = root.expanduser().resolve()
     if top.is_dir():
-        yield from _walk(top, max_bytes)
+        yield from _walk(top, max_bytes, wanted)
     elif top.is_file():
         yield _look(top, max_bytes)
     else:
@@ -92,18 +110,27 @@ def file_path(uri: str) -> Path:
     return Path(uri.partition("#")[0].replace("%23", "#").replace("%25", "%"))
 
 
-def _walk(top: Path, max_bytes: int) -> Iterator[Found]:
+def _walk(top: Path, max_bytes: int, wanted: Callable[[str], bool]) -> Iterator[Found]:
     unlisted: list[OSError] = []
     for folder, folders, names in os.walk(top, onerror=unlisted.append):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        above = _relative(folder, top)
+        folders[:] = sorted(
+            name for name in folders if not name.startswith(".") and wanted(f"{above}{name}/")
+        )
         for name in sorted(names):
             path = Path(folder, name)
-            if not _is_litter(name) and _stays_inside(path, top):
+            if not _is_litter(name) and wanted(above + name) and _stays_inside(path, top):
                 yield _look(path, max_bytes)
     for error in unlisted:
         path = Path(error.filename or top)
         reason = f"the folder cannot be listed ({error.strerror}); nothing below it was removed"
         yield Found(path, _shown(path), code="unlisted", reason=reason)
+
+
+def _relative(folder: str, top: Path) -> str:
+    """Return the path from `top` to a folder in it, as the beginning of what is below it."""
+    below = folder[len(str(top)) :].strip(os.sep).replace(os.sep, "/")
+    return f"{below}/" if below else ""
 
 
 def _is_litter(name: str) -> bool:
@@ -127,15 +154,29 @@ def _look(path: Path, max_bytes: int) -> Found:
         return Found(path, uri, code="bad_name", reason="its name is not valid text; rename it")
     try:
         kind = media_type(path.name)
-        size = path.stat().st_size
+        status = path.stat()
     except Unsupported as refusal:
         return Found(path, uri, code=refusal.code, reason=str(refusal))
     except OSError as error:
         return Found(path, uri, code="unreadable", reason=f"it cannot be read: {error.strerror}")
-    if size > max_bytes:
-        reason = f"{size / 1e6:.0f} MB is over the limit of {max_bytes / 1e6:.0f} MB"
-        return Found(path, uri, size=size, code="too_large", reason=reason)
-    return Found(path, uri, media_type=kind, size=size)
+    if status.st_size > max_bytes:
+        reason = f"{status.st_size / 1e6:.0f} MB is over the limit of {max_bytes / 1e6:.0f} MB"
+        return Found(path, uri, size=status.st_size, code="too_large", reason=reason)
+    changed_at = max(status.st_mtime, status.st_ctime)
+    return Found(
+        path,
+        uri,
+        media_type=kind,
+        size=status.st_size,
+        fingerprint=_fingerprint(status) if time.time() - changed_at > SETTLED_SECONDS else "",
+        modified_at=datetime.fromtimestamp(changed_at, UTC),
+    )
+
+
+def _fingerprint(status: os.stat_result) -> str:
+    """Name everything about a file that no change of its content leaves as it was."""
+    parts = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+    return "-".join(map(str, parts))
 
 
 def _shown(path: Path) -> str:

@@ -99,6 +99,8 @@ class File:
     """A JSON-lines file: its documents come and go one by one, those of other files together."""
     known: Mapping[str, Known] = field(default_factory=dict)
     """The live documents that came from this file, by id; those no longer in it are removed."""
+    seed: str = ""
+    """What its documents' ids derive from, unless from its uri: the uri it had before it moved."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     """Goes before what the file says of itself."""
     sets_access: bool = False
@@ -249,7 +251,7 @@ class Pipeline:
         if parsed.error:
             bad = f"{file.uri}#{parsed.title}"
             return self._refuse(file, bad, code="bad_line", reason=parsed.error)
-        identity = document_id(file.source, file.uri, key)
+        identity = document_id(file.source, file.seed or file.uri, key)
         if identity in seen:
             reason = f"the id {key!r} stands in this file more than once; the first one counts"
             return self._refuse(file, f"{uri}#line {number}", code="duplicate_id", reason=reason)
@@ -437,7 +439,7 @@ def to_point(document: Document, chunk: Chunk, embedding: Embedding) -> Point:
 
 
 def document_id(source: Source, uri: str, key: str = "") -> str:
-    """Return the id of the document at `uri`, or of the one called `key` in the file there.
+    """Return the id of the document first seen at `uri`, or of the one called `key` there.
 
     The key is the part's name, or the id or number of a line.
     """
@@ -459,7 +461,7 @@ def _draft(file: File, uri: str, parsed: Parsed, *, digest: str, key: str) -> _D
         part=parsed.part,
     )
     document = Document(
-        id=document_id(file.source, file.uri, key),
+        id=document_id(file.source, file.seed or file.uri, key),
         source_id=file.source.id,
         uri=uri,
         title=title,

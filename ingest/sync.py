@@ -1,31 +1,230 @@
-"""Bring files and folders of this machine up to date: added, changed, unchanged, removed.
+"""A source is brought up to date: the story of sync.
 
-All files of the machine are one source per collection, and a document is named by its path. So it
-does not matter whether a folder is ingested by itself, as part of a larger one, or file by file:
-nothing is stored twice, and what has vanished is noticed by whoever looks there next.
+List what is there, compare it with what is held, skip what has not changed without reading it,
+ingest what has, follow what has moved, remove what has gone. Only what a listing could have shown
+and did not show is removed; a source that cannot be listed loses nothing, and one that has lost
+most of its items at once is asked about first.
+
+All files of the machine are one source per collection, and a document is named by the path it was
+first seen at. So it does not matter whether a folder is ingested by itself, as part of a larger
+one, or file by file: nothing is stored twice, and what has vanished is noticed by whoever looks
+there next.
 """
 
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import zlib
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
-from ingest.discover import Found, discover, file_path, holds_lines
-from ingest.pipeline import File, Known, Pipeline, remove_documents
+from ingest.discover import holds_lines
+from ingest.pipeline import File, Pipeline, remove_documents
 from ingest.recover import clean, copy_access, freeze
-from knowledge.models import EVERYONE, IngestEvent, Outcome, Source, derive_id
+from ingest.sources.folder import FolderConnector
+from ingest.visit import Place, Reading, Visit, by_item, held_documents, item_uri
+from knowledge.errors import IngestError
+from knowledge.models import EVERYONE, IngestEvent, Item, Outcome, Source, derive_id
 from knowledge.ports import Index, Ledger
 
 MEGABYTE = 1_000_000
+BATCH = 200
+"""Items whose state is written down together, and removed together."""
+_MAY_PASS = frozenset({"crashed", "out_of_memory", "parser_failed", "superseded", "timeout"})
+"""Refusals that another attempt at the same bytes may not meet."""
+
+
+class Sync:
+    """Brings the documents of a place up to date with what lies there."""
+
+    def __init__(self, *, pipeline: Pipeline, ledger: Ledger, index: Index, max_bytes: int) -> None:
+        self._pipeline = pipeline
+        self._ledger = ledger
+        self._index = index
+        self._max_bytes = max_bytes
+
+    def visit(self, place: Place) -> Visit:
+        """List the place and compare; raises `SourceUnavailable` or `NotFound` before all else."""
+        listing = place.connector.list(place.cursor)
+        self._ledger.ensure_source(place.source)
+        visit = Visit(
+            place=place,
+            listing=listing,
+            found={item.uri: item for item in listing.items},
+            held=held_documents(self._ledger, place.source),
+            kept=self._ledger.items(place.source.id),
+            notes=by_item(self._ledger.rejections(place.source.id)),
+            versions=self._pipeline.versions,
+        )
+        visit.compare()
+        return visit
+
+    def run(self, visit: Visit) -> Iterator[IngestEvent]:
+        """Yield one event per document, each after its effect is durable.
+
+        An item that can no longer be read keeps the document it was before.
+        """
+        visit.total = len(visit.found)
+        try:
+            for event in self._events(visit):
+                visit.done += 1
+                visit.total = max(visit.total, visit.done)
+                yield replace(event, done=visit.done, total=visit.total)
+        finally:
+            self._remember(visit)
+        self._ledger.accept(visit.place.source.id, visit.settled_notes())
+        clean(self._ledger, self._index)
+        copy_access(self._ledger, self._index)
+        freeze(self._ledger)
+
+    def _events(self, visit: Visit) -> Iterator[IngestEvent]:
+        for item in visit.left_out:
+            yield self._refuse(visit, item.uri, code=item.code, reason=item.reason)
+        for item in visit.unchanged:
+            yield from visit.as_before(item)
+        for event in self._pipeline.ingest(self._files(visit)):
+            yield self._noted(visit, event)
+            yield from visit.drain()
+        yield from visit.drain()
+        self._note_lines(visit)
+        yield from self._remove_vanished(visit)
+
+    def plan(self, visit: Visit) -> Iterator[IngestEvent]:
+        """Yield what `run` would do, as far as a listing tells, and do nothing.
+
+        What looks changed may turn out not to be, and what looks gone may have moved.
+        """
+        for item in visit.left_out:
+            yield IngestEvent(item.uri, Outcome.REJECTED, reason=item.reason, code=item.code)
+        for item in visit.unchanged:
+            yield IngestEvent(item.uri, Outcome.UNCHANGED)
+        for item in visit.changed:
+            reason = "it has changed" if item.uri in visit.held else "it is new"
+            yield IngestEvent(item.uri, Outcome.INDEXED, reason=reason, code="planned")
+        if visit.is_suspicious():
+            yield visit.held_back_event()
+        else:
+            for uri in visit.vanished:
+                yield IngestEvent(uri, Outcome.REMOVED, reason="it is gone", code="planned")
+
+    # --- what is new or changed -----------------------------------------------------------------
+
+    def _files(self, visit: Visit) -> Iterator[File]:
+        """Read one item after the other, when its turn comes."""
+        for item in visit.changed:
+            try:
+                data = visit.place.connector.read(item, limit=self._max_bytes)
+            except IngestError as refusal:
+                event = self._refuse(visit, item.uri, code=refusal.code, reason=str(refusal))
+                visit.aside.append(event)
+                continue
+            digest = hashlib.sha256(data).hexdigest()
+            if former := visit.former(item, digest):
+                self._move(visit, former, item, digest)
+                if not visit.reads_anew(former, item):
+                    continue
+            visit.reading[item.uri] = Reading(item, digest)
+            yield self._file(visit, item, data)
+
+    def _file(self, visit: Visit, item: Item, data: bytes) -> File:
+        lines = holds_lines(item.name)
+        if lines:
+            visit.total += max(_count_lines(data, most=self._max_bytes * 10) - 1, 0)
+        known = visit.held.get(item.uri, {})
+        if item.uri in visit.moved:  # its name has changed, which stands in for a title
+            known = {key: each._replace(versions="") for key, each in known.items()}
+        return File(
+            source=visit.place.source,
+            uri=item.uri,
+            name=item.name,
+            data=data,
+            access=visit.place.access,
+            media_type=item.media_type,
+            holds_lines=lines,
+            known=known,
+            seed=visit.seed(item.uri),
+            metadata=item.metadata,
+        )
+
+    def _noted(self, visit: Visit, event: IngestEvent) -> IngestEvent:
+        """Write down what became of an item with one document; those of many come at the end."""
+        uri = item_uri(event.uri)
+        if event.outcome is Outcome.REJECTED:
+            visit.refused.add(event.uri)
+        reading = visit.reading.get(uri)
+        if reading is None:
+            return event
+        reading.add(event)
+        if not holds_lines(reading.item.name):
+            self._settle(visit, visit.reading.pop(uri))
+        former = visit.moved.get(uri)
+        if former is not None and event.outcome is Outcome.INDEXED:
+            return replace(event, outcome=Outcome.MOVED, reason=f"from {former}")
+        return event
+
+    def _note_lines(self, visit: Visit) -> None:
+        for reading in visit.reading.values():
+            self._settle(visit, reading)
+        visit.reading.clear()
+
+    def _settle(self, visit: Visit, reading: Reading) -> None:
+        if not reading.codes & _MAY_PASS:
+            visit.to_remember.append(visit.keep(reading))
+        if len(visit.to_remember) >= BATCH:
+            self._remember(visit)
+
+    def _remember(self, visit: Visit) -> None:
+        if visit.to_remember:
+            self._ledger.keep_items(visit.place.source.id, visit.to_remember)
+            visit.to_remember.clear()
+
+    def _refuse(self, visit: Visit, uri: str, *, code: str, reason: str) -> IngestEvent:
+        visit.refused.add(uri)
+        self._ledger.reject(visit.place.source.id, uri, code=code, reason=reason)
+        return IngestEvent(uri, Outcome.REJECTED, reason=reason, code=code)
+
+    # --- what has moved, what has gone ----------------------------------------------------------
+
+    def _move(self, visit: Visit, former: str, item: Item, digest: str) -> None:
+        """Let the documents of a vanished item go on at the place where the same bytes came up."""
+        documents = visit.vanished.pop(former)
+        moved = {
+            key: known._replace(uri=item.uri + known.uri.removeprefix(former))
+            for key, known in documents.items()
+        }
+        kept = visit.keep_moved(former, item, digest)
+        self._remember(visit)
+        uris = {key: known.uri for key, known in moved.items()}
+        self._ledger.move_item(visit.place.source.id, former, kept, uris)
+        visit.take_over(former, kept, moved)
+        if not visit.reads_anew(former, item):
+            reason = f"from {former}"
+            visit.aside += [
+                IngestEvent(each.uri, Outcome.MOVED, key, reason=reason)
+                for key, each in moved.items()
+            ]
+
+    def _remove_vanished(self, visit: Visit) -> Iterator[IngestEvent]:
+        """Remove what the place was to show and does not show any more."""
+        if visit.is_suspicious():
+            visit.held_back = len(visit.vanished)
+            yield visit.held_back_event()
+            return
+        vanished = list(visit.vanished)
+        for start in range(0, len(vanished), BATCH):
+            uris = vanished[start : start + BATCH]
+            documents = {key: each for uri in uris for key, each in visit.vanished[uri].items()}
+            with self._ledger.transaction():
+                events = remove_documents(self._ledger, documents)
+                self._ledger.drop_items(visit.place.source.id, uris)
+            yield from events
 
 
 class FolderSync:
-    """Ingests files by path; every document it brings may be read by `access`."""
+    """Ingests files of this machine by path; every document it brings may be read by `access`."""
 
     def __init__(
         self,
@@ -36,9 +235,7 @@ class FolderSync:
         max_bytes: int = 200 * MEGABYTE,
         access: frozenset[str] = frozenset({EVERYONE}),
     ) -> None:
-        self._pipeline = pipeline
-        self._ledger = ledger
-        self._index = index
+        self._sync = Sync(pipeline=pipeline, ledger=ledger, index=index, max_bytes=max_bytes)
         self._max_bytes = max_bytes
         self._access = access
 
@@ -49,125 +246,14 @@ class FolderSync:
         removed, unless a folder above it could not be listed. Raises `NotFound` before anything
         is done when one of the paths does not exist.
         """
-        found = [each for path in paths for each in discover(path, max_bytes=self._max_bytes)]
-        visit = _Visit(
-            source=files_source(collection),
-            tops=[path.expanduser().resolve() for path in paths],
-            found={each.uri: each for each in found},
-            present=frozenset(each.path for each in found),
-            unlisted=tuple(each.path for each in found if each.code == "unlisted"),
-        )
-        return self._run(visit)
-
-    def _run(self, visit: _Visit) -> Iterator[IngestEvent]:
-        self._ledger.ensure_source(visit.source)
-        visit.held = held_documents(self._ledger, visit.source)
-        visit.notes = frozenset(self._ledger.rejections(visit.source.id))
-        visit.total = len(visit.found)
-        for event in self._events(visit):
-            if event.outcome is Outcome.REJECTED:
-                visit.refused.add(event.uri)
-            visit.done += 1
-            visit.total = max(visit.total, visit.done)
-            yield replace(event, done=visit.done, total=visit.total)
-        self._ledger.accept(visit.source.id, list(filter(visit.settled, visit.notes)))
-        clean(self._ledger, self._index)
-        copy_access(self._ledger, self._index)
-        freeze(self._ledger)
-
-    def _events(self, visit: _Visit) -> Iterator[IngestEvent]:
-        for each in visit.found.values():
-            if each.code:
-                yield self._refuse(visit, each)
-        for event in self._pipeline.ingest(self._files(visit)):
-            yield event
-            yield from self._unread(visit)
-        yield from self._unread(visit)
-        yield from self._remove_vanished(visit)
-
-    def _files(self, visit: _Visit) -> Iterator[File]:
-        """Read one file after the other, when its turn comes."""
-        for each in visit.found.values():
-            if each.code:
-                continue
-            try:
-                data = each.path.read_bytes()
-            except OSError as error:
-                reason = f"it cannot be read: {error.strerror}"
-                visit.unread.append(replace(each, code="unreadable", reason=reason))
-                continue
-            lines = holds_lines(each.path.name)
-            if lines:
-                visit.total += max(_count_lines(data, most=self._max_bytes * 10) - 1, 0)
-            yield File(
-                source=visit.source,
-                uri=each.uri,
-                name=each.path.name,
-                data=data,
-                access=self._access,
-                media_type=each.media_type,
-                holds_lines=lines,
-                known=visit.held.get(each.path, {}),
-            )
-
-    def _unread(self, visit: _Visit) -> Iterator[IngestEvent]:
-        while visit.unread:
-            yield self._refuse(visit, visit.unread.pop(0))
-
-    def _refuse(self, visit: _Visit, each: Found) -> IngestEvent:
-        self._ledger.reject(visit.source.id, each.uri, code=each.code, reason=each.reason)
-        return IngestEvent(each.uri, Outcome.REJECTED, reason=each.reason, code=each.code)
-
-    def _remove_vanished(self, visit: _Visit) -> Iterator[IngestEvent]:
-        """Remove what was below the visited paths and is there no more."""
-        for path, documents in visit.held.items():
-            if visit.misses(path):
-                yield from remove_documents(self._ledger, documents)
-
-
-@dataclass(slots=True)
-class _Visit:
-    """One run over some paths: what was found there, and what was there before."""
-
-    source: Source
-    tops: list[Path]
-    found: dict[str, Found]
-    present: frozenset[Path]
-    unlisted: tuple[Path, ...]
-    """Folders whose contents could not be seen."""
-    held: dict[Path, dict[str, Known]] = field(default_factory=dict)
-    notes: frozenset[str] = frozenset()
-    """What was refused by earlier visits, by uri."""
-    refused: set[str] = field(default_factory=set)
-    unread: list[Found] = field(default_factory=list)
-    done: int = 0
-    total: int = 0
-
-    def misses(self, path: Path) -> bool:
-        """Say whether the file was to be seen by this visit, and was not."""
-        if path in self.present or any(path.is_relative_to(gap) for gap in self.unlisted):
-            return False
-        return any(path.is_relative_to(top) for top in self.tops)
-
-    def settled(self, uri: str) -> bool:
-        """Say whether what a note is about was looked at again, and found good or gone."""
-        path = file_path(uri)
-        return uri not in self.refused and (path in self.present or self.misses(path))
+        folders = FolderConnector(paths, max_bytes=self._max_bytes)
+        place = Place(files_source(collection), folders, access=self._access)
+        return self._sync.run(self._sync.visit(place))
 
 
 def files_source(collection: str) -> Source:
     """Return the source that all files of this machine belong to, in one collection."""
     return Source(derive_id("files", collection), kind="folder", uri="/", collection=collection)
-
-
-def held_documents(ledger: Ledger, source: Source) -> dict[Path, dict[str, Known]]:
-    """Return the live documents of a source, grouped by the file they came from."""
-    known = ledger.known(source.id)
-    held: defaultdict[Path, dict[str, Known]] = defaultdict(dict)
-    for uri, document_id in ledger.by_uri(source.id).items():
-        if document_id in known:
-            held[file_path(uri)][document_id] = Known(uri, *known[document_id])
-    return dict(held)
 
 
 def _count_lines(data: bytes, *, most: int) -> int:

@@ -16,7 +16,7 @@ from ingest.discover import holds_lines, media_type, quote
 from ingest.originals import Originals
 from ingest.pipeline import UPLOADED_BY, File, Known, Pipeline, remove_documents
 from ingest.recover import clean, copy_access, freeze, recover
-from ingest.sync import held_documents
+from ingest.visit import held_documents
 from knowledge.errors import (
     CatalogUnavailable,
     IndexUnavailable,

@@ -10,6 +10,8 @@ FootnoteError
 │   ├── TooLarge            over a byte, page, character or entry cap
 │   ├── Unreadable          damaged, encrypted, or not what its name says
 │   └── ParserFailed        the parser died, hung or used more than it may
+├── SourceUnavailable       a source cannot be reached or listed; nothing of it was removed
+├── SourceBusy              somebody else is syncing it
 ├── IndexUnavailable        the vector store does not answer
 ├── CatalogUnavailable      the database does not answer
 └── ModelError              the language model failed; `code` names the wire fault
@@ -68,6 +70,14 @@ class ParserFailed(IngestError):
     """The parser died, hung, or used more memory or time than it may."""
 
     code = "parser_failed"
+
+
+class SourceUnavailable(FootnoteError):
+    """A source cannot be reached, or does not say what it holds; what is known of it stays."""
+
+
+class SourceBusy(FootnoteError):
+    """Another sync of the same source is under way."""
 
 
 class IndexUnavailable(FootnoteError):

@@ -7,7 +7,7 @@ that ingesting the same thing twice changes nothing.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -365,6 +365,8 @@ class Outcome(StrEnum):
     UNCHANGED = "unchanged"
     EMPTY = "empty"
     """Readable, but without any text: kept in the catalog, not searchable, reported."""
+    MOVED = "moved"
+    """At another place of its source now: the same document, with the rights it had."""
     REMOVED = "removed"
     REJECTED = "rejected"
     """Not indexed; `IngestEvent.reason` says why and what to do."""
@@ -383,6 +385,115 @@ class IngestEvent:
     """Machine-readable reason, such as `encrypted`, `too_large`, `unsupported`."""
     done: int = 0
     total: int = 0
+
+
+# --- what is kept in sync -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing that a source lists: a file, an object, a page."""
+
+    uri: str
+    """Without a `#`, which marks a part within the item."""
+    name: str
+    """A file name: its ending says the format, and its stem stands in for a missing title."""
+    media_type: str = "application/octet-stream"
+    size: int = 0
+    """Bytes, as far as the source says."""
+    fingerprint: str = ""
+    """Equal fingerprints mean equal bytes; empty when the source cannot vouch for that."""
+    modified_at: datetime | None = None
+    """When it last changed at its source."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    key: str = ""
+    """What its connector reads it by."""
+    code: str = ""
+    reason: str = ""
+    """Why it is left out, with a `code`; else both are empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a source holds at one moment."""
+
+    items: Sequence[Item]
+    gaps: tuple[str, ...] = ()
+    """What could not be seen: uris with everything below them; `""` is the whole source."""
+    cursor: str = ""
+    """Handed to the next listing."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptItem:
+    """What is remembered of an item that was brought in."""
+
+    uri: str
+    seed: str
+    """What the ids of its documents derive from: the uri it was first seen at."""
+    fingerprint: str
+    digest: str
+    """sha256 (hex) of its bytes."""
+    versions: str
+    documents: int
+    """How many live documents it had then."""
+    feed_id: str | None = None
+    modified_at: datetime | None = None
+    indexed_at: datetime | None = None
+    """When its present content became searchable."""
+    lag: float | None = None
+    """Seconds from the change at the source to `indexed_at`; None where nobody could say."""
+
+
+class FeedState(StrEnum):
+    """How the last sync of a feed went."""
+
+    NEVER = "never"
+    RUNNING = "running"
+    OK = "ok"
+    PARTLY = "partly"
+    """Not all could be seen, or removals were held back; the error says which."""
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """A source that somebody asked to have kept in sync, and how that goes."""
+
+    id: str
+    name: str
+    kind: str
+    """folder, s3, webdav, smb, web or reader."""
+    uri: str
+    collection: str = DEFAULT_COLLECTION
+    access: frozenset[str] = frozenset({EVERYONE})
+    """Who may read the documents it brings; one that an administrator has set stays."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """No secrets: `${env:NAME}` stands for FOOTNOTE_SECRET_NAME."""
+    every: int | None = None
+    """Seconds between syncs; None: only when asked."""
+    paused: bool = False
+    added_at: datetime | None = None
+    due_at: datetime | None = None
+    state: FeedState = FeedState.NEVER
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    synced_at: datetime | None = None
+    """When the last sync that saw everything began: what is searchable is as of then."""
+    error: str = ""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Outcomes of the last sync."""
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """How long changes of a feed took from the source to being searchable, in seconds."""
+
+    documents: int
+    changes: int
+    """Items whose delay is known."""
+    p50: float | None = None
+    p95: float | None = None
 
 
 # --- a question on its way ----------------------------------------------------------------------

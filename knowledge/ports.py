@@ -6,11 +6,11 @@ The real doors are opened in `footnote/wiring.py` and nowhere else; the fakes li
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from knowledge.access import AccessFilter
 from knowledge.models import (
@@ -20,8 +20,14 @@ from knowledge.models import (
     Delta,
     Document,
     Embedding,
+    Feed,
+    FeedState,
+    Freshness,
     Hit,
     IngestEvent,
+    Item,
+    KeptItem,
+    Listing,
     Parsed,
     Passage,
     Point,
@@ -257,6 +263,127 @@ class Ledger(Protocol):
 
     def accept(self, source_id: str, uris: Sequence[str]) -> None:
         """Drop the notes of `reject` for these uris; absent ones are no error."""
+
+    def items(self, source_id: str) -> dict[str, KeptItem]:
+        """Map the uris of a source to what is remembered of their items."""
+
+    def items_of(self, feed_id: str) -> dict[str, KeptItem]:
+        """Map the uris that a feed last brought to what is remembered of their items."""
+
+    def keep_items(self, source_id: str, kept: Sequence[KeptItem]) -> None:
+        """Remember items; what was remembered of the same uris is replaced."""
+
+    def drop_items(self, source_id: str, uris: Sequence[str]) -> None:
+        """Forget items; absent ones are no error."""
+
+    def move_item(
+        self, source_id: str, former: str, kept: KeptItem, moved: Mapping[str, str]
+    ) -> None:
+        """Remember an item under its new uri, and give documents theirs (`moved`, by id).
+
+        One transaction; ids, rights and revisions of the documents stay.
+        """
+
+
+class Connector(Protocol):
+    """A place that documents come from: says what lies there, and hands it out."""
+
+    def list(self, cursor: str) -> Listing:
+        """Say what is there; `cursor` is from the last complete listing, or empty.
+
+        Raises `SourceUnavailable` where nothing can be said. What is missing in a listing is
+        removed, so a doubt belongs into its `gaps`.
+        """
+
+    def read(self, item: Item, *, limit: int) -> bytes:
+        """Return the bytes of a listed item.
+
+        Raises an `IngestError`, such as `TooLarge`, for a fault of this item alone, and
+        `SourceUnavailable` for one of the whole source.
+        """
+
+    def covers(self, uri: str) -> bool:
+        """Say whether a complete listing would show `uri` if it were there."""
+
+    def close(self) -> None:
+        """Release connections and scratch files."""
+
+
+class Feeds(Protocol):
+    """The list of sources that are kept in sync; one holder at a time syncs each."""
+
+    def add_feed(self, feed: Feed) -> None:
+        """Store a new one; raises `ConfigurationError` when its name is taken."""
+
+    def feed(self, feed_id: str) -> Feed:
+        """Return one; raises `NotFound`."""
+
+    def feeds(self) -> list[Feed]:
+        """Return all, by name."""
+
+    def due_feeds(self, moment: datetime) -> list[Feed]:
+        """Return those whose time has come and that nobody syncs, longest overdue first."""
+
+    def set_feed(self, feed_id: str, **values: Any) -> None:  # noqa: ANN401
+        """Set `paused`, `every` or `due_at`; raises `NotFound`."""
+
+    def claim_feed(self, feed_id: str, holder: str, *, lease: timedelta) -> str | None:
+        """Begin a sync and return the cursor of the last one; None while somebody else holds it."""
+
+    def renew_feed(self, feed_id: str, holder: str, *, lease: timedelta) -> bool:
+        """Prolong the lease; False when the feed was removed or taken by somebody else."""
+
+    def finish_feed(
+        self,
+        feed_id: str,
+        holder: str,
+        state: FeedState,
+        *,
+        error: str,
+        counts: Mapping[str, int],
+        cursor: str | None,
+        due_at: datetime | None,
+    ) -> None:
+        """Write how a sync ended; a `cursor` of None leaves the former one."""
+
+    def release_feeds(self) -> int:
+        """End all claims; only for a process known to be the only one. Returns how many."""
+
+    def drop_feed(self, feed_id: str) -> None:
+        """Forget a feed; its items stay, as nobody's."""
+
+    def freshness(self) -> dict[str, Freshness]:
+        """Say for each feed with items how long its latest changes took to become searchable."""
+
+
+class Sources(Protocol):
+    """How serving reaches the sources that are kept in sync; `footnote` fills it."""
+
+    def add(self, feed: Feed) -> Feed:
+        """Store a new one; raises `ConfigurationError` for what cannot work."""
+
+    def feeds(self) -> Sequence[tuple[Feed, Freshness]]:
+        """Return all, by name."""
+
+    def feed(self, feed_id: str) -> tuple[Feed, Freshness]:
+        """Return one; raises `NotFound`."""
+
+    def change(self, feed_id: str, *, paused: bool | None, every: int | None) -> None:
+        """Pause or resume, or set the seconds between syncs (0: none); raises `NotFound`."""
+
+    def sync_source(
+        self, feed_id: str, *, allow_removals: bool = False, dry_run: bool = False
+    ) -> Iterator[IngestEvent]:
+        """Bring a source up to date, one event per document, each after its effect is durable.
+
+        Raises `NotFound`, `SourceBusy`, `SourceUnavailable`.
+        """
+
+    def request(self, feed_id: str) -> None:
+        """Have whoever works for this catalog sync it next; raises `NotFound`."""
+
+    def remove(self, feed_id: str, *, keep_documents: bool) -> int:
+        """Forget a source, and remove what it brought; return how many. Raises `NotFound`."""
 
 
 class Outbox(Protocol):

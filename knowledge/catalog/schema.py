@@ -202,3 +202,47 @@ submission_documents = Table(
     Column("ordinal", Integer, primary_key=True, autoincrement=False),
     Column("document_id", String, nullable=False, index=True),
 )
+
+# A source that is kept in sync. `holder` syncs it until `lease_until`.
+feeds = Table(
+    "feeds",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False, unique=True),
+    Column("kind", String, nullable=False),
+    Column("uri", AnyText, nullable=False),
+    Column("collection", AnyText, nullable=False),
+    Column("access", Strings, nullable=False),
+    Column("settings", Pairs, nullable=False),
+    Column("every", Integer),
+    Column("paused", Boolean, nullable=False),
+    Column("added_at", Moment, nullable=False),
+    Column("due_at", Moment),
+    Column("state", String, nullable=False),
+    Column("started_at", Moment),
+    Column("finished_at", Moment),
+    Column("synced_at", Moment),
+    Column("error", AnyText, nullable=False),
+    Column("counts", Pairs, nullable=False),
+    Column("cursor", AnyText, nullable=False),
+    Column("holder", AnyText, nullable=False),
+    Column("lease_until", Moment),
+)
+
+# What was brought in of each file, object or page; `id` derives from source and uri.
+items = Table(
+    "items",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("source_id", String, ForeignKey("sources.id"), nullable=False, index=True),
+    Column("feed_id", String, index=True),
+    Column("uri", AnyText, nullable=False),
+    Column("seed", AnyText, nullable=False),
+    Column("fingerprint", AnyText, nullable=False),
+    Column("digest", String, nullable=False),
+    Column("versions", AnyText, nullable=False),
+    Column("documents", Integer, nullable=False),
+    Column("modified_at", Moment),
+    Column("indexed_at", Moment),
+    Column("lag", Float),
+)

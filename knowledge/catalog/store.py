@@ -1,10 +1,12 @@
-"""The catalog as one object: it fills the doors `Library`, `Ledger` and `Outbox`."""
+"""The catalog as one object: it fills the doors `Library`, `Ledger`, `Outbox` and `Feeds`."""
 
 from __future__ import annotations
 
 from knowledge.catalog.cleaning import SqlCleaning
 from knowledge.catalog.contents import SqlContents
 from knowledge.catalog.database import Database
+from knowledge.catalog.feeds import SqlFeeds
+from knowledge.catalog.items import SqlItems
 from knowledge.catalog.ledger import SqlLedger
 from knowledge.catalog.library import SqlLibrary
 from knowledge.catalog.migrate import migrate
@@ -27,6 +29,8 @@ class SqlCatalog(
     SqlRefusals,
     SqlOutbox,
     SqlOverview,
+    SqlFeeds,
+    SqlItems,
 ):
     """The source of truth about documents, in SQLite or PostgreSQL; safe to share by threads.
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ingest.intake import CatalogIntake
+from ingest.keeper import Keeper
 from ingest.originals import Originals
 from ingest.parsing.formats import parse
 from ingest.pipeline import File, Known, Pipeline, Sizes
-from ingest.sync import FolderSync, files_source, held_documents
+from ingest.sources.opening import open_folder
+from ingest.sync import FolderSync, Sync, files_source
+from ingest.visit import held_documents
 from ingest.worker import Pace, Worker
 from knowledge.access import access_filter
 from knowledge.blobs import FolderBlobs
@@ -20,13 +24,14 @@ from knowledge.models import (
     DEFAULT_COLLECTION,
     EVERYONE,
     Embedding,
+    Feed,
     IngestEvent,
     Outcome,
     Parsed,
     Passage,
     Principal,
 )
-from knowledge.ports import Index, Parser
+from knowledge.ports import Connector, Index, Parser
 from knowledge.sparse import Bm25Encoder
 from tests.fakes import FakeEmbedder, FakeIndex
 
@@ -79,6 +84,7 @@ class World:
         self.sparse = Bm25Encoder()
         self.states: list[str] = []
         self.wakes = 0
+        self.connectors: dict[str, Connector] = {}
         self.wire(parser or OpenParser(), sizes)
 
     def wire(self, parser: Parser, sizes: Sizes | None = None) -> None:
@@ -93,6 +99,15 @@ class World:
         )
         self.folders = FolderSync(
             pipeline=self.pipeline, ledger=self.catalog, index=self.index, max_bytes=LIMIT
+        )
+        self.keeper = Keeper(
+            feeds=self.catalog,
+            ledger=self.catalog,
+            index=self.index,
+            sync=Sync(
+                pipeline=self.pipeline, ledger=self.catalog, index=self.index, max_bytes=LIMIT
+            ),
+            connect=self.connect,
         )
         self.originals = Originals(self.blobs, self.catalog)
         self.intake = CatalogIntake(
@@ -116,6 +131,17 @@ class World:
             pace=pace,
             name=name,
         )
+
+    def connect(self, feed: Feed) -> Connector:
+        """Open the connector that a test has put up for this address, or a folder."""
+        return self.connectors.get(feed.uri) or open_folder(feed, max_bytes=LIMIT)
+
+    def keep(self, uri: str, **values: Any) -> Feed:  # noqa: ANN401
+        """Add a source that is kept in sync."""
+        return self.keeper.add(Feed("", values.pop("name", "docs"), "", uri, **values))
+
+    def sync_source(self, feed: Feed, **options: bool) -> list[IngestEvent]:
+        return list(self.keeper.sync_source(feed.id, **options))
 
     def pass_state(self, state: str) -> None:
         self.states.append(state)
@@ -148,7 +174,7 @@ class World:
         source = files_source(DEFAULT_COLLECTION)
         self.catalog.ensure_source(source)
         path = Path("/docs") / name
-        known: dict[str, Known] = held_documents(self.catalog, source).get(path, {})
+        known: dict[str, Known] = held_documents(self.catalog, source).get(str(path), {})
         return File(
             source=source,
             uri=str(path),
