@@ -44,8 +44,11 @@ class ServiceDesk:
     def ingest(self, paths: Sequence[Path], *, collection: str) -> Iterator[Json]:
         """Yield one event per document, each after the service has made its effect durable."""
         body = {"paths": [str(path.absolute()) for path in paths], "collection": collection}
+        return self._stream("/v1/ingest", body)
+
+    def _stream(self, path: str, body: Json) -> Iterator[Json]:
         try:
-            with self._http.stream("POST", "/v1/ingest", json=body, timeout=_ENDLESS) as reply:
+            with self._http.stream("POST", path, json=body, timeout=_ENDLESS) as reply:
                 if reply.status_code != 200:
                     reply.read()
                     raise _refused(reply)
@@ -84,6 +87,27 @@ class ServiceDesk:
     def set_access(self, document_id: str, access: Sequence[str]) -> None:
         """Set who may read a document."""
         self._call("PUT", f"/v1/documents/{document_id}/access", json={"access": list(access)})
+
+    def sources(self) -> Json:
+        """Return the sources that are kept in sync."""
+        return self._call("GET", "/v1/sources")
+
+    def add_source(self, body: Json) -> Json:
+        """Keep a source in sync, and return it."""
+        return self._call("POST", "/v1/sources", json=body)
+
+    def change_source(self, source_id: str, body: Json) -> Json:
+        """Pause, resume or schedule a source, and return it."""
+        return self._call("PATCH", f"/v1/sources/{source_id}", json=body)
+
+    def sync_source(self, source_id: str, body: Json) -> Iterator[Json]:
+        """Yield one event per document, each after the service has made its effect durable."""
+        return self._stream(f"/v1/sources/{source_id}/sync", body)
+
+    def remove_source(self, source_id: str, *, keep_documents: bool) -> Json:
+        """Forget a source, and return how many documents were removed."""
+        kept = {"keep_documents": str(keep_documents).lower()}
+        return self._call("DELETE", f"/v1/sources/{source_id}", params=kept)
 
     def _call(self, method: str, path: str, **content: Any) -> Json:  # noqa: ANN401
         try:
@@ -136,7 +160,7 @@ def _events(reply: httpx2.Response) -> Iterator[Json]:
 
 def _refused(reply: httpx2.Response) -> FootnoteError:
     if reply.status_code == 404:
-        return NotFound("there is no such document")
+        return NotFound("there is no such document or source")
     try:
         return FootnoteError(reply.json()["error"]["message"])
     except (ValueError, KeyError, TypeError):

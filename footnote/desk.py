@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from footnote.owner import Service, own_or_find
 from knowledge.errors import FootnoteError
-from knowledge.models import Effort, Question
+from knowledge.models import Effort, Feed, Question
 from knowledge.settings import Settings
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-_NEED_THE_INDEX = {"ask", "demo", "ingest", "search"}
+_NEED_THE_INDEX = {"ask", "demo", "ingest", "search", "source sync"}
 """Commands that first make it whole again, where a former owner left it incomplete."""
-_NEED_THE_MODEL = _NEED_THE_INDEX | {"access", "remove"}
+_NEED_THE_MODEL = _NEED_THE_INDEX | {"access", "remove", "source remove"}
 """Loading it takes seconds, and the first time after an installation half a minute."""
 
 
@@ -59,6 +59,21 @@ class Desk(Protocol):
 
     def set_access(self, document_id: str, access: Sequence[str]) -> None:
         """Set who may read a document."""
+
+    def sources(self) -> Json:
+        """Return the sources that are kept in sync."""
+
+    def add_source(self, body: Json) -> Json:
+        """Keep a source in sync, and return it."""
+
+    def change_source(self, source_id: str, body: Json) -> Json:
+        """Pause, resume or schedule a source, and return it."""
+
+    def sync_source(self, source_id: str, body: Json) -> Iterator[Json]:
+        """Yield one event per document, each after its effect is durable."""
+
+    def remove_source(self, source_id: str, *, keep_documents: bool) -> Json:
+        """Forget a source, and return how many documents were removed."""
 
 
 class LocalDesk:
@@ -128,6 +143,32 @@ class LocalDesk:
     def set_access(self, document_id: str, access: Sequence[str]) -> None:
         """Set who may read a document."""
         self._house.intake.set_access(document_id, frozenset(access))
+
+    def sources(self) -> Json:
+        """Return the sources that are kept in sync."""
+        return {"sources": [self._wire.feed_json(*each) for each in self._house.keeper.feeds()]}
+
+    def add_source(self, body: Json) -> Json:
+        """Keep a source in sync, and return it."""
+        feed = Feed(id="", kind="", **body | {"access": frozenset(body["access"])})
+        return self._source(self._house.keeper.add(feed).id)
+
+    def change_source(self, source_id: str, body: Json) -> Json:
+        """Pause, resume or schedule a source, and return it."""
+        self._house.keeper.change(source_id, paused=body.get("paused"), every=body.get("every"))
+        return self._source(source_id)
+
+    def sync_source(self, source_id: str, body: Json) -> Iterator[Json]:
+        """Yield one event per document."""
+        for event in self._house.keeper.sync_source(source_id, **body):
+            yield self._wire.ingest_json(event)
+
+    def remove_source(self, source_id: str, *, keep_documents: bool) -> Json:
+        """Forget a source, and return how many documents were removed."""
+        return {"removed": self._house.keeper.remove(source_id, keep_documents=keep_documents)}
+
+    def _source(self, source_id: str) -> Json:
+        return self._wire.feed_json(*self._house.keeper.feed(source_id))
 
 
 @contextmanager

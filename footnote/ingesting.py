@@ -27,7 +27,7 @@ def ingest(
     with open_desk(settings, command="ingest", say=say) as desk:
         try:
             if as_json:
-                events = _printed(_events(desk, paths, collection), _json_line)
+                events = printed(_events(desk, paths, collection), json_line)
             else:
                 events = report(_events(desk, paths, collection))
                 print(show.summary(events))
@@ -39,14 +39,14 @@ def ingest(
 
 def report(events: Iterable[Json]) -> list[Json]:
     """Show events while they come, and return them."""
-    return _with_bar(events) if sys.stdout.isatty() else _printed(events, show.event)
+    return _with_bar(events) if sys.stdout.isatty() else printed(events, show.event)
 
 
 def _events(desk: Desk, paths: Sequence[Path], collection: str) -> Iterator[Json]:
     return desk.ingest([path.absolute() for path in paths], collection=collection)
 
 
-def _printed(events: Iterable[Json], line: Callable[[Json], str]) -> list[Json]:
+def printed(events: Iterable[Json], line: Callable[[Json], str]) -> list[Json]:
     """Print a line per event at once: whoever reads it may rely on the document being safe."""
     shown = []
     for event in events:
@@ -71,5 +71,6 @@ def _with_bar(events: Iterable[Json]) -> list[Json]:
     return shown
 
 
-def _json_line(event: Json) -> str:
+def json_line(event: Json) -> str:
+    """Return an event as one line of JSON."""
     return json.dumps(event, ensure_ascii=False)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from footnote import show
+from footnote import show, sources
 from footnote.client import ServiceDesk
 from footnote.desk import Desk, open_desk
 from knowledge.settings import Settings
@@ -26,6 +26,7 @@ def status(
             "data_dir": str(settings.data_dir),
             "service": desk.url if isinstance(desk, ServiceDesk) else None,
             "collections": desk.collections()["collections"],
+            "sources": desk.sources()["sources"],
             "submissions": desk.submissions()["submissions"],
             "refusals": desk.refusals()["refusals"],
             "coverage": list(_gaps(desk, whole=coverage)),
@@ -52,6 +53,7 @@ def _text(body: dict[str, Any], *, most: int | None) -> str:
         rows.append([f"collection {collection['name']}", f"{collection['documents']:,} documents"])
     if not body["collections"]:
         rows.append(["documents", "none yet (footnote ingest PATH)"])
+    rows += [[f"source {each['name']}", sources.brief(each)] for each in body["sources"]]
     for upload in body["submissions"]:
         if upload["state"] not in FINAL:
             rows.append([f"waiting: {upload['name']}", upload["state"]])

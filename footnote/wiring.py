@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from ingest.intake import CatalogIntake
+    from ingest.keeper import Keeper
     from ingest.originals import Originals
     from ingest.parse import JailedParser
     from ingest.pipeline import Pipeline
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from ingest.worker import Worker
     from knowledge.blobs import FolderBlobs
     from knowledge.catalog.store import SqlCatalog
-    from knowledge.ports import Embedder, Generator, Index
+    from knowledge.models import Feed
+    from knowledge.ports import Connector, Embedder, Generator, Index
     from knowledge.sparse import Bm25Encoder
     from retrieval.retriever import Retriever
     from serving.answer import Answerer
@@ -164,6 +166,7 @@ class House:
 
         if self.settings.embedded:
             recover(self.catalog, self.index, self.catalog, exclusive=True)
+            self.catalog.release_feeds()
         folders = FolderSync(
             pipeline=self.pipeline,
             ledger=self.catalog,
@@ -181,6 +184,37 @@ class House:
         )
 
     @cached_property
+    def keeper(self) -> Keeper:
+        """What keeps sources in sync."""
+        from ingest.keeper import Keeper
+        from ingest.sync import Sync
+
+        return Keeper(
+            feeds=self.catalog,
+            ledger=self.catalog,
+            sync=lambda: Sync(
+                pipeline=self.pipeline,
+                ledger=self.catalog,
+                index=self.index,
+                max_bytes=self._max_bytes,
+            ),
+            connect=self._connect,
+        )
+
+    def _connect(self, feed: Feed) -> Connector:
+        from ingest.sources.opening import Allowed, open_source
+        from knowledge.settings import source_secrets
+
+        allowed = Allowed(
+            max_bytes=self._max_bytes,
+            secrets=source_secrets(),
+            private=self.settings.crawl_private,
+            readers=self.settings.readers,
+            reader_seconds=self.settings.reader_seconds,
+        )
+        return open_source(feed, allowed)
+
+    @cached_property
     def worker(self) -> Worker:
         """The loop over uploads; it runs where `start_worker` or `work` is called."""
         from ingest.worker import Worker
@@ -194,7 +228,7 @@ class House:
         )
 
     def start_worker(self, say: Callable[[str], None]) -> None:
-        """Index uploads until the house closes, and beside that what the index has lost.
+        """Index uploads and keep sources in sync until the house closes; restore the index once.
 
         Only where this process owns both.
         """
@@ -203,6 +237,7 @@ class House:
         stop = threading.Event()
         threads = (
             threading.Thread(target=self.worker.run, args=(stop,), name="footnote-worker"),
+            threading.Thread(target=self.keeper.run, args=(stop,), name="footnote-sources"),
             threading.Thread(target=self._restore, args=(say, stop), name="footnote-rebuild"),
         )
         for thread in threads:
@@ -217,12 +252,23 @@ class House:
         self._open.callback(end)
 
     def work(self, *, once: bool) -> None:
-        """Index uploads in this thread, until interrupted or, `once`, until there are none."""
+        """Index uploads in this thread and keep sources in sync in another, until interrupted.
+
+        With `once`, until there is nothing left to do.
+        """
         if once:
             while self.worker.work_one():
                 pass
-        else:
-            self.worker.run(threading.Event())
+            self.keeper.run_due()
+            return
+        stop = threading.Event()
+        sources = threading.Thread(target=self.keeper.run, args=(stop,), name="footnote-sources")
+        sources.start()
+        try:
+            self.worker.run(stop)
+        finally:
+            stop.set()
+            sources.join()
 
     def missing(self, *, quick: bool = False) -> Missing:
         """Say what the index lacks of what the catalog holds."""
@@ -343,6 +389,7 @@ class House:
             retriever=self.retriever,
             library=self.catalog,
             intake=self.intake,
+            sources=self.keeper,
             gate=self.gate,
             health=self.health,
             refusals=self.refusals,

@@ -14,8 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from ingest.pipeline import remove_documents
-from ingest.recover import clean
-from ingest.sources.kinds import described
+from ingest.sources.kinds import described, kind_of
 from ingest.sync import Sync, files_source
 from ingest.visit import Place, held_documents
 from knowledge.errors import (
@@ -33,7 +32,7 @@ from knowledge.models import (
     Source,
     derive_id,
 )
-from knowledge.ports import Connector, Feeds, Index, Ledger
+from knowledge.ports import Connector, Feeds, Ledger
 
 log = logging.getLogger(__name__)
 
@@ -46,21 +45,22 @@ _NOTHING = Freshness(documents=0, changes=0)
 
 
 class Keeper:
-    """Fills the door `Sources`; several may share one catalog."""
+    """Fills the door `Sources`; several may share one catalog.
+
+    `sync` is called when something is synced: the list needs neither index nor model.
+    """
 
     def __init__(
         self,
         *,
         feeds: Feeds,
         ledger: Ledger,
-        index: Index,
-        sync: Sync,
+        sync: Callable[[], Sync],
         connect: Callable[[Feed], Connector],
         lease: timedelta = LEASE,
     ) -> None:
         self._feeds = feeds
         self._ledger = ledger
-        self._index = index
         self._sync = sync
         self._connect = connect
         self._lease = lease
@@ -83,6 +83,10 @@ class Keeper:
         feed = replace(feed, id=derive_id("feed", feed.name), added_at=moment, due_at=due_at)
         self._feeds.add_feed(feed)
         return feed
+
+    def kind(self, uri: str) -> str:
+        """Say what kind of source an address names; raises `ConfigurationError`."""
+        return kind_of(uri)
 
     def feeds(self) -> Sequence[tuple[Feed, Freshness]]:
         """Return all, by name."""
@@ -121,7 +125,7 @@ class Keeper:
             self._ledger.drop_items(source.id, list(brought))
             self._feeds.drop_feed(feed.id)
         with suppress(IndexUnavailable):  # nobody sees it any more; the worker cleans up later
-            clean(self._ledger, self._index)
+            self._sync().tidy()
         return len(removed)
 
     # --- syncs ----------------------------------------------------------------------------------
@@ -143,7 +147,7 @@ class Keeper:
         if dry_run:
             with closing(self._connect(feed)) as connector:
                 place = _place(feed, connector, allow_removals=allow_removals)
-                yield from self._sync.plan(self._sync.visit(place))
+                yield from self._sync().plan(self._sync().visit(place))
             return
         run = _Run(feed, holder=f"{self._name}-{uuid.uuid4().hex[:8]}")
         with self._holding(run):
@@ -185,8 +189,9 @@ class Keeper:
     def _run(self, run: _Run, *, allow_removals: bool) -> Iterator[IngestEvent]:
         with closing(self._connect(run.feed)) as connector:
             place = _place(run.feed, connector, run.cursor, allow_removals=allow_removals)
-            visit = self._sync.visit(place)
-            for event in self._sync.run(visit):
+            sync = self._sync()
+            visit = sync.visit(place)
+            for event in sync.run(visit):
                 run.counts[event.outcome.value] += 1
                 yield event
                 if run.lost.is_set():

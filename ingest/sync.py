@@ -76,6 +76,10 @@ class Sync:
         finally:
             self._remember(visit)
         self._ledger.accept(visit.place.source.id, visit.settled_notes())
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Clean away what is gone, and bring rights and statistics up to date."""
         clean(self._ledger, self._index)
         copy_access(self._ledger, self._index)
         freeze(self._ledger)

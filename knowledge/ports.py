@@ -362,6 +362,9 @@ class Sources(Protocol):
     def add(self, feed: Feed) -> Feed:
         """Store a new one; raises `ConfigurationError` for what cannot work."""
 
+    def kind(self, uri: str) -> str:
+        """Say what kind of source an address names; raises `ConfigurationError`."""
+
     def feeds(self) -> Sequence[tuple[Feed, Freshness]]:
         """Return all, by name."""
 

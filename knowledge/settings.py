@@ -90,6 +90,17 @@ class Settings(BaseSettings):
     parse_seconds: int = Field(120, ge=1, description="Longest time to parse one file.")
     parse_memory_mb: int = Field(2048, ge=256, description="Most memory to parse one file.")
 
+    # sources that are kept in sync
+    crawl_private: str = Field(
+        "",
+        description="Comma-separated hosts and networks on private addresses that may be crawled.",
+    )
+    readers: str = Field(
+        "",
+        description="Comma-separated LlamaIndex readers that sources may use: module:Class.",
+    )
+    reader_seconds: int = Field(600, ge=1, description="Longest time for a reader to load.")
+
     def sqlalchemy_url(self) -> str:
         """Return the catalog's URL; SQLite under the data folder unless one is set."""
         return self.database_url or f"sqlite:///{self.data_dir / 'catalog.sqlite'}"
@@ -141,6 +152,21 @@ def load_settings() -> Settings:
     return settings
 
 
+SECRETS = "footnote_secret_"
+"""Begins the variables that hold secrets of sources, as `${env:NAME}` in their settings."""
+
+
+def source_secrets() -> dict[str, str]:
+    """Return the secrets for sources by name, in capitals, from the environment and `.env`."""
+    here = {name.lower(): value for name, value in os.environ.items()}  # noqa: TID251 (may)
+    written = {**DotEnvSettingsSource(Settings).env_vars, **here}
+    return {
+        name.removeprefix(SECRETS).upper(): value
+        for name, value in written.items()
+        if name.startswith(SECRETS) and value
+    }
+
+
 OF_COMPOSE = ("publish", "version", "weights_dir", "gpus", "vllm_memory")
 """Variables that only `compose.yaml` reads."""
 
@@ -152,7 +178,7 @@ def misspelt() -> Iterator[tuple[str, str]]:
     written = {name.lower() for name in DotEnvSettingsSource(Settings).env_vars.keys() | here}
     for name in sorted(written):
         prefix, ours, rest = name.partition("footnote_")
-        if ours and not prefix and rest not in known:
+        if ours and not prefix and rest not in known and not name.startswith(SECRETS):
             likely = difflib.get_close_matches(rest, known, 1)
             yield name.upper(), f"FOOTNOTE_{likely[0].upper()}" if likely else ""
 

@@ -9,7 +9,14 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints
 
-from knowledge.models import COLLECTION_NAME, LONGEST_QUESTION, Effort, SubmissionState, Verdict
+from knowledge.models import (
+    COLLECTION_NAME,
+    LONGEST_QUESTION,
+    Effort,
+    FeedState,
+    SubmissionState,
+    Verdict,
+)
 
 CollectionName = Annotated[str, StringConstraints(pattern=COLLECTION_NAME)]
 DocumentIds = Annotated[
@@ -73,6 +80,31 @@ class IngestIn(_In):
 
     paths: list[str] = Field(min_length=1, max_length=1000)
     collection: CollectionName = "main"
+
+
+class SourceIn(_In):
+    """A source to keep in sync; a secret in `settings` is written `${env:NAME}`."""
+
+    name: str = Field(min_length=1, max_length=100)
+    uri: str = Field(min_length=1, max_length=4000)
+    collection: CollectionName = "main"
+    access: list[AccessToken] = Field(default_factory=lambda: ["everyone"], max_length=256)
+    settings: dict[str, str] = Field(default_factory=dict, max_length=64)
+    every: StrictInt | None = Field(None, ge=0, le=31_536_000)
+
+
+class SourceChangeIn(_In):
+    """What to change of a source; `every` is seconds between syncs, 0 for none."""
+
+    paused: StrictBool | None = None
+    every: StrictInt | None = Field(None, ge=0, le=31_536_000)
+
+
+class SyncIn(_In):
+    """How to sync: `dry_run` only tells; `allow_removals` also when most items are gone."""
+
+    allow_removals: StrictBool = False
+    dry_run: StrictBool = False
 
 
 # --- what goes out ------------------------------------------------------------------------------
@@ -268,6 +300,50 @@ class CoverageOut(_Out):
 
     documents: list[GapOut]
     next: str | None
+
+
+class FreshnessOut(_Out):
+    """Seconds from a change at the source to being searchable, over the latest of each item."""
+
+    documents: int
+    changes: int
+    p50: float | None
+    p95: float | None
+
+
+class SourceOut(_Out):
+    """A source that is kept in sync, and how its last sync went."""
+
+    id: str
+    name: str
+    kind: str
+    uri: str
+    collection: str
+    access: list[str]
+    settings: dict[str, str]
+    every: int | None
+    paused: bool
+    state: FeedState
+    error: str
+    counts: dict[str, int]
+    freshness: FreshnessOut
+    added_at: str | None
+    due_at: str | None
+    started_at: str | None
+    finished_at: str | None
+    synced_at: str | None
+
+
+class SourcesOut(_Out):
+    """The sources that are kept in sync, by name."""
+
+    sources: list[SourceOut]
+
+
+class RemovedOut(_Out):
+    """How many documents went with what was removed."""
+
+    removed: int
 
 
 class HealthOut(_Out):

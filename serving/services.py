@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from knowledge.models import Effort, Gap, IngestEvent, Passage, Principal, Question
-from knowledge.ports import Intake, Library
+from knowledge.ports import Intake, Library, Sources
 from serving.auth import Gate
 from serving.events import Event
 
@@ -49,6 +49,8 @@ class Services:
     """What is not indexed of all that was handed in, latest first; synchronous."""
     gaps: Callable[[str | None, int], Sequence[Gap]] = field(default=lambda _after, _limit: ())
     """Documents of which little or nothing can be found, by id, after one and at most so many."""
+    sources: Sources | None = None
+    """What keeps sources in sync; None where nothing does."""
     version: str = ""
     effort: Effort = Effort.LOW
     """Used where the question names none."""

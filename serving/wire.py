@@ -11,6 +11,8 @@ from knowledge.models import (
     Answer,
     Citation,
     Document,
+    Feed,
+    Freshness,
     Gap,
     IngestEvent,
     Passage,
@@ -122,6 +124,36 @@ def submission_json(submission: Submission) -> Json:
         "documents": list(submission.document_ids),
         "received_at": submission.received_at.isoformat() if submission.received_at else None,
         "status_url": f"/v1/submissions/{submission.id}",
+    }
+
+
+def feed_json(feed: Feed, freshness: Freshness) -> Json:
+    """Return a source that is kept in sync; its settings hold no secrets."""
+    moments = {
+        name: moment.isoformat() if moment else None
+        for name, moment in (
+            ("added_at", feed.added_at),
+            ("due_at", feed.due_at),
+            ("started_at", feed.started_at),
+            ("finished_at", feed.finished_at),
+            ("synced_at", feed.synced_at),
+        )
+    }
+    return {
+        "id": feed.id,
+        "name": feed.name,
+        "kind": feed.kind,
+        "uri": feed.uri,
+        "collection": feed.collection,
+        "access": sorted(feed.access),
+        "settings": dict(feed.settings),
+        "every": feed.every,
+        "paused": feed.paused,
+        "state": feed.state.value,
+        "error": feed.error,
+        "counts": dict(feed.counts),
+        "freshness": asdict(freshness),
+        **moments,
     }
 
 

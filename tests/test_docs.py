@@ -23,7 +23,7 @@ FOLDERS = "knowledge|ingest|retrieval|serving|ui|footnote|tests|docs|scripts|exa
 FILE = re.compile(rf"(?<![\w/.])((?:{FOLDERS})/[\w./-]*\w\.(?:py|md|css|toml))\b")
 LINK = re.compile(r"\]\((?!http)([^)#]+)\)")
 TARGET = re.compile(r"(?:`|^)make ([a-z-]+)", re.MULTILINE)
-COMMAND = re.compile(r"(?:`|bin/|^)footnote ((?:keys |access )?[a-z]+)", re.MULTILINE)
+COMMAND = re.compile(r"(?:`|bin/|^)footnote ((?:keys |access |source )?[a-z]+)", re.MULTILINE)
 SETTING = re.compile(r"\bFOOTNOTE_([A-Z_]+[A-Z])\b")
 ASSIGNED = re.compile(r"^(?:# )?FOOTNOTE_([A-Z_]+)=(.*)$", re.MULTILINE)
 

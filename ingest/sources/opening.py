@@ -19,6 +19,11 @@ class Allowed:
     max_bytes: int
     """Of one item."""
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    private: str = ""
+    """Hosts and networks on private addresses that may be crawled, with commas."""
+    readers: str = ""
+    """LlamaIndex readers that may be used, with commas."""
+    reader_seconds: float = 600
 
 
 def open_source(feed: Feed, allowed: Allowed) -> Connector:

@@ -19,7 +19,7 @@ from fastapi.security import HTTPBearer
 from pydantic import BaseModel
 
 from serving import schemas
-from serving.api import documents, machine, questions
+from serving.api import documents, machine, questions, sources
 from serving.api.guard import Doorman, Guarded, GuardedUpload
 from serving.refusal import Responses, documented, install
 from serving.services import Services
@@ -62,7 +62,8 @@ def _public() -> APIRouter:
 def _guarded(services: Services) -> APIRouter:
     bearer = HTTPBearer(auto_error=False, description="An API key: fn_<id>_<secret>")
     router = APIRouter(route_class=Guarded, dependencies=[Security(bearer)])
-    for row in TABLE + (OPERATOR_TABLE if services.operator else ()):
+    kept = SOURCES_TABLE if services.sources else ()
+    for row in TABLE + kept + (OPERATOR_TABLE if services.operator else ()):
         router.add_api_route(
             row.path,
             row.endpoint,
@@ -99,6 +100,7 @@ class Row:
 
 
 _DOCUMENT = "/v1/documents/{document_id}"
+_SOURCE = "/v1/sources/{source_id}"
 _SUBMISSION = "/v1/submissions/{submission_id}"
 _BODY = (400, 413, 422, 503)
 _ONE = (404, 422, 503)
@@ -136,6 +138,22 @@ TABLE = (
     Row("DELETE", _SUBMISSION, documents.cancel, schemas.SubmissionOut, _ONE),
     Row("GET", "/v1/coverage", documents.coverage, schemas.CoverageOut, (422, 503)),
     Row("GET", "/v1/collections", documents.collections, schemas.CollectionsOut, (503,)),
+)
+SOURCES_TABLE = (
+    Row("GET", "/v1/sources", sources.sources, schemas.SourcesOut, (503,)),
+    Row("POST", "/v1/sources", sources.add, schemas.SourceOut, _BODY, 201),
+    Row("GET", _SOURCE, sources.source, schemas.SourceOut, _ONE),
+    Row("PATCH", _SOURCE, sources.change, schemas.SourceOut, (404, *_BODY)),
+    Row("DELETE", _SOURCE, sources.remove, schemas.RemovedOut, _ONE),
+    Row(
+        "POST",
+        f"{_SOURCE}/sync",
+        sources.sync,
+        None,
+        (404, *_BODY),
+        also=sources.SYNC,
+        more=_STREAM,
+    ),
 )
 OPERATOR_TABLE = (
     Row(

@@ -120,6 +120,10 @@ def _submission_id(submission_id: str) -> str:
     return _known_form(submission_id)
 
 
+def _source_id(source_id: str) -> str:
+    return _known_form(source_id)
+
+
 def _known_form(identity: str) -> str:
     """Return an id that could exist; another one is absent, not invalid."""
     if not ID.fullmatch(identity):
@@ -131,3 +135,4 @@ House = Annotated[Services, Depends(_services)]
 Who = Annotated[Principal, Depends(_principal)]
 DocumentId = Annotated[str, Depends(_document_id)]
 SubmissionId = Annotated[str, Depends(_submission_id)]
+SourceId = Annotated[str, Depends(_source_id)]

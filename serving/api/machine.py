@@ -34,11 +34,12 @@ async def ingest(body: schemas.IngestIn, request: Request, services: House) -> R
     if relative := [path for path in paths if not path.is_absolute()]:
         message = f"paths: not an absolute path: {relative[0]}"
         raise Refusal(422, "invalid_request", message, field="paths")
-    lines = _lines(lambda: services.intake.sync(paths, collection=body.collection))
+    lines = ndjson(lambda: services.intake.sync(paths, collection=body.collection))
     return StreamingResponse(lines, media_type="application/x-ndjson")
 
 
-async def _lines(start: Callable[[], Iterator[IngestEvent]]) -> AsyncIterator[str]:
+async def ndjson(start: Callable[[], Iterator[IngestEvent]]) -> AsyncIterator[str]:
+    """Yield a line per event, and a last one that says how it ended."""
     try:
         async with aclosing(_iterate(start)) as events:
             async for event in events:
@@ -54,7 +55,7 @@ async def _iterate(
     """Run a blocking iterator in one thread of its own; when nobody listens, it is closed there."""
     loop = asyncio.get_running_loop()
     pool = ThreadPoolExecutor(1, thread_name_prefix="footnote-ingest")
-    events = start()
+    events = await loop.run_in_executor(pool, start)
     try:
         while (event := await loop.run_in_executor(pool, next, events, None)) is not None:
             yield event

@@ -31,6 +31,7 @@ def test_all_commands_are_there() -> None:
     names = {" ".join(path) for path in COMMANDS}
     wanted = {"ingest", "ask", "search", "serve", "ui", "status", "doctor", "worker", "parser"}
     wanted |= {"demo", "rebuild", "remove", "access set", "keys add", "keys list", "keys remove"}
+    wanted |= {f"source {each}" for each in ("add", "list", "sync", "remove", "pause", "resume")}
     assert names == wanted
 
 

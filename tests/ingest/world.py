@@ -100,14 +100,9 @@ class World:
         self.folders = FolderSync(
             pipeline=self.pipeline, ledger=self.catalog, index=self.index, max_bytes=LIMIT
         )
+        sync = Sync(pipeline=self.pipeline, ledger=self.catalog, index=self.index, max_bytes=LIMIT)
         self.keeper = Keeper(
-            feeds=self.catalog,
-            ledger=self.catalog,
-            index=self.index,
-            sync=Sync(
-                pipeline=self.pipeline, ledger=self.catalog, index=self.index, max_bytes=LIMIT
-            ),
-            connect=self.connect,
+            feeds=self.catalog, ledger=self.catalog, sync=lambda: sync, connect=self.connect
         )
         self.originals = Originals(self.blobs, self.catalog)
         self.intake = CatalogIntake(

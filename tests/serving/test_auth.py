@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 from starlette.types import ASGIApp, Message
 
 from knowledge.errors import AccessDenied, ConfigurationError
-from knowledge.models import Principal
+from knowledge.models import Feed, Principal
 from knowledge.settings import Settings
 from serving.auth import LOCAL, Gate, gate
 from serving.keys import KeyRing, add_key, read_keys, remove_key
@@ -197,6 +197,7 @@ class World:
         self.client = TestClient(house.app, base_url="http://127.0.0.1:8765")
         self.document = house.take_in("secret.txt", "The zebra budget is 4211 euros.", ALICE)
         (self.submission,) = (each.id for each in house.intake.recent(ALICE))
+        self.source = house.keeper.add(Feed("", "empty", "", "/nowhere/at/all")).id
 
     def call(
         self, operation: str, headers: Mapping[str, str], *, absent: bool = False
@@ -204,6 +205,7 @@ class World:
         method, _, path = operation.partition(" ")
         path = path.replace("{document_id}", ABSENT if absent else self.document)
         path = path.replace("{submission_id}", ABSENT if absent else self.submission)
+        path = path.replace("{source_id}", ABSENT if absent else self.source)
         return self.client.request(method, path, headers=headers, **BODIES.get(operation, {}))
 
 
@@ -214,6 +216,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /v1/documents": {"files": {"file": ("note.txt", b"A note.")}},
     "PUT /v1/documents/{document_id}/access": {"json": {"access": ["g:hr"]}},
     "POST /v1/ingest": {"json": {"paths": ["/nowhere"]}},
+    "POST /v1/sources": {"json": {"name": "docs", "uri": "/nowhere"}},
+    "PATCH /v1/sources/{source_id}": {"json": {"paused": True}},
+    "POST /v1/sources/{source_id}/sync": {"json": {}},
 }
 # Of each operation: what bob gets, what alice gets, what an administrator of her group gets.
 GUARDED = {
@@ -230,6 +235,12 @@ GUARDED = {
     "DELETE /v1/submissions/{submission_id}": (404, 200, 200),
     "GET /v1/collections": (200, 200, 200),
     "GET /v1/coverage": (403, 403, 200),
+    "GET /v1/sources": (403, 403, 200),
+    "POST /v1/sources": (403, 403, 403),  # a folder is added where it lies
+    "GET /v1/sources/{source_id}": (403, 403, 200),
+    "PATCH /v1/sources/{source_id}": (403, 403, 200),
+    "POST /v1/sources/{source_id}/sync": (403, 403, 200),
+    "DELETE /v1/sources/{source_id}": (403, 403, 200),
     "POST /v1/ingest": (403, 403, 403),
     "GET /v1/refusals": (403, 403, 403),
 }
@@ -356,7 +367,8 @@ def test_a_reader_may_not_say_who_else_may_read(world: World) -> None:
 def test_forbidden_and_absent_are_the_same_bytes(still_world: World, operation: str) -> None:
     forbidden = still_world.call(operation, headers=bearer(still_world.keys.bob))
     absent = still_world.call(operation, absent=True, headers=bearer(still_world.keys.bob))
-    assert forbidden.status_code == absent.status_code == 404
+    assert forbidden.status_code == absent.status_code == GUARDED[operation][0]
+    assert forbidden.status_code in (403, 404)
     assert forbidden.content == absent.content
     assert forbidden.headers.keys() == absent.headers.keys()
 
