@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy import Connection, FromClause, Select, bindparam, exists, func, select
 
 from knowledge.catalog.database import Database
+from knowledge.catalog.rows import AnyRow
 from knowledge.catalog.schema import chunks, documents, rejections, revisions, submissions
 from knowledge.models import Coverage, Gap
 
@@ -93,13 +94,7 @@ class SqlOverview:
         """List live documents of which little or nothing can be found, by id, after `after`."""
         with self._database.reading() as connection:
             rows = connection.execute(_GAPS, {"after": after or "", "most": limit}).all()
-        return [
-            Gap(
-                *row[:5],
-                reasons=_reasons(row.coverage, row.reading.notes, searchable=row.searchable),
-            )
-            for row in rows
-        ]
+        return [_gap(row) for row in rows]
 
     def failures(self, limit: int = 100) -> list[Failure]:
         """List what is not indexed, latest first."""
@@ -116,6 +111,17 @@ class SqlOverview:
         )
         with self._database.reading() as connection:
             return [Failure(*row) for row in connection.execute(statement)]
+
+
+def _gap(row: AnyRow) -> Gap:
+    return Gap(
+        document_id=row.id,
+        uri=row.uri,
+        title=row.title,
+        collection=row.collection,
+        share=row.extracted,
+        reasons=_reasons(row.coverage, row.reading.notes, searchable=row.searchable),
+    )
 
 
 def _reasons(coverage: Coverage, notes: tuple[str, ...], *, searchable: bool) -> tuple[str, ...]:

@@ -181,8 +181,16 @@ class Script:
         names = [each.collection for each in self.stored]
         return {name: names.count(name) for name in names}
 
+    def reads_file(self, document: Document, principal: Principal) -> bool:
+        return True
+
     def passages(
-        self, hits: Sequence[Hit], principal: Principal, *, collection: str | None = None
+        self,
+        hits: Sequence[Hit],
+        principal: Principal,
+        *,
+        collection: str | None = None,
+        document_ids: Collection[str] | None = None,
     ) -> list[Passage]:
         return []
 
