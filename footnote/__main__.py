@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from knowledge.errors import ConfigurationError, FootnoteError
-from knowledge.models import COLLECTION_NAME, DEFAULT_COLLECTION, LONGEST_QUESTION, Effort
+from knowledge.models import COLLECTION_NAME, DEFAULT_COLLECTION, LONGEST_QUESTION, Effort, JobState
 from knowledge.settings import Settings, go_offline, load_settings
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ app = typer.Typer(
 keys_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 access_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 source_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+jobs_app = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
+quarantine_app = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
 
 Collection = Annotated[
     str | None, typer.Option("--collection", "-c", help="Only look into this collection.")
@@ -416,6 +418,101 @@ def status(
     run(_settings(), as_json=as_json, coverage=coverage, say=_say)
 
 
+JobId = Annotated[str, typer.Argument(help="The job's id.")]
+
+
+@jobs_app.callback()
+def jobs(context: typer.Context) -> None:
+    """List jobs, newest first."""
+    if context.invoked_subcommand is None:
+        jobs_list()
+
+
+@jobs_app.command("list", epilog=_examples("footnote jobs", "footnote jobs list --state dead"))
+def jobs_list(
+    state: Annotated[
+        list[JobState] | None, typer.Option(help="Only these; may be repeated.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000)] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """List jobs, newest first: id, kind, state, documents done, name, reason."""
+    from footnote.jobs import list_jobs
+
+    states = [each.value for each in state or ()]
+    list_jobs(_settings(), states=states, limit=limit, as_json=as_json, say=_say)
+
+
+@jobs_app.command("show", epilog=_examples("footnote jobs show 0b1f6e0a-… --wait"))
+def jobs_show(
+    job_id: JobId,
+    wait: Annotated[bool, typer.Option("--wait", help="Until it is over.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show one job.
+
+    Exit code 1 when it failed, died or was cancelled.
+    """
+    from footnote.jobs import show_job
+
+    raise typer.Exit(show_job(_settings(), job_id, wait=wait, as_json=as_json, say=_say))
+
+
+@jobs_app.command("pause", epilog=_examples("footnote jobs pause 0b1f6e0a-…"))
+def jobs_pause(job_id: JobId, as_json: AsJson = False) -> None:
+    """Hold a job; the document that is under way is finished."""
+    _change(job_id, "pause", as_json=as_json)
+
+
+@jobs_app.command("resume", epilog=_examples("footnote jobs resume 0b1f6e0a-…"))
+def jobs_resume(job_id: JobId, as_json: AsJson = False) -> None:
+    """Let a paused job go on."""
+    _change(job_id, "resume", as_json=as_json)
+
+
+@jobs_app.command("retry", epilog=_examples("footnote jobs retry 0b1f6e0a-…"))
+def jobs_retry(job_id: JobId, as_json: AsJson = False) -> None:
+    """Try a dead, failed or retrying job now."""
+    _change(job_id, "retry", as_json=as_json)
+
+
+@jobs_app.command("cancel", epilog=_examples("footnote jobs cancel 0b1f6e0a-…"))
+def jobs_cancel(job_id: JobId, as_json: AsJson = False) -> None:
+    """Stop a job; one that has ended stays as it is."""
+    _change(job_id, "cancel", as_json=as_json)
+
+
+def _change(job_id: str, change: str, *, as_json: bool) -> None:
+    from footnote.jobs import change_job
+
+    change_job(_settings(), job_id, change, as_json=as_json, say=_say)
+
+
+@quarantine_app.callback()
+def quarantine(context: typer.Context) -> None:
+    """List what failed twice and is not tried again."""
+    if context.invoked_subcommand is None:
+        quarantine_list()
+
+
+@quarantine_app.command("list", epilog=_examples("footnote quarantine", "footnote quarantine list"))
+def quarantine_list(as_json: AsJson = False) -> None:
+    """List what failed twice, and is not tried again until it, or its parser, changes."""
+    from footnote.jobs import list_quarantine
+
+    list_quarantine(_settings(), as_json=as_json, say=_say)
+
+
+@quarantine_app.command("retry", epilog=_examples("footnote quarantine retry 0b1f6e0a-…"))
+def quarantine_retry(
+    refused_id: Annotated[str, typer.Argument(help="The id in the list.")], as_json: AsJson = False
+) -> None:
+    """Have a file tried again when it next comes by."""
+    from footnote.jobs import free
+
+    free(_settings(), refused_id, as_json=as_json, say=_say)
+
+
 @app.command(epilog=_examples("footnote doctor"))
 def doctor() -> None:
     """Check everything that Footnote needs, and say what to do.
@@ -508,6 +605,18 @@ app.add_typer(
     name="keys",
     help="Make, list and remove API keys.",
     epilog=_examples("footnote keys add --user alice --group hr"),
+)
+app.add_typer(
+    jobs_app,
+    name="jobs",
+    help="List, hold, resume, retry and cancel jobs.",
+    epilog=_examples("footnote jobs", "footnote jobs retry 0b1f6e0a-…"),
+)
+app.add_typer(
+    quarantine_app,
+    name="quarantine",
+    help="List and free what failed twice.",
+    epilog=_examples("footnote quarantine", "footnote quarantine retry 0b1f6e0a-…"),
 )
 app.add_typer(
     access_app,

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx2
 
@@ -79,6 +80,29 @@ class ServiceDesk:
         """Return one page of documents of which little or nothing can be found, and why."""
         given = {"limit": limit} | ({"after": after} if after else {})
         return self._call("GET", "/v1/coverage", params=given)
+
+    def jobs(self, *, states: Sequence[str] = (), limit: int = 100) -> Json:
+        """Return jobs, newest first."""
+        return self._call("GET", "/v1/jobs", params={"state": list(states), "limit": limit})
+
+    def job(self, job_id: str) -> Json:
+        """Return a job."""
+        return self._call("GET", f"/v1/jobs/{quote(job_id, safe='')}")
+
+    def change_job(self, job_id: str, change: str) -> Json:
+        """Do one of `desk.CHANGES` to a job, and return it."""
+        path = f"/v1/jobs/{quote(job_id, safe='')}"
+        if change == "cancel":
+            return self._call("DELETE", path)
+        return self._call("POST", f"{path}/{change}")
+
+    def quarantine(self, *, limit: int = 100) -> Json:
+        """Return what is not tried again."""
+        return self._call("GET", "/v1/quarantine", params={"limit": limit})
+
+    def free(self, refused_id: str) -> Json:
+        """Have a quarantined file tried again."""
+        return self._call("POST", f"/v1/quarantine/{quote(refused_id, safe='')}/retry")
 
     def remove(self, document_id: str) -> None:
         """Remove a document."""
@@ -160,7 +184,7 @@ def _events(reply: httpx2.Response) -> Iterator[Json]:
 
 def _refused(reply: httpx2.Response) -> FootnoteError:
     if reply.status_code == 404:
-        return NotFound("there is no such document or source")
+        return NotFound("there is nothing of this id")
     try:
         return FootnoteError(reply.json()["error"]["message"])
     except (ValueError, KeyError, TypeError):

@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from footnote.owner import Service, own_or_find
 from knowledge.errors import FootnoteError
-from knowledge.models import Effort, Feed, Question
+from knowledge.models import Effort, Feed, JobState, Question
 from knowledge.settings import Settings
 
 if TYPE_CHECKING:
     from footnote.wiring import House
 
 Json = dict[str, Any]
+
+CHANGES = ("pause", "resume", "retry", "cancel")
+"""What can be done to a job."""
 
 _NEED_THE_INDEX = {"ask", "demo", "ingest", "search", "source sync"}
 """Commands that first make it whole again, where a former owner left it incomplete."""
@@ -53,6 +56,21 @@ class Desk(Protocol):
 
     def coverage(self, *, after: str | None, limit: int) -> Json:
         """Return one page of documents of which little or nothing can be found, and why."""
+
+    def jobs(self, *, states: Sequence[str] = (), limit: int = 100) -> Json:
+        """Return jobs, newest first."""
+
+    def job(self, job_id: str) -> Json:
+        """Return a job."""
+
+    def change_job(self, job_id: str, change: str) -> Json:
+        """Do one of `CHANGES` to a job, and return it."""
+
+    def quarantine(self, *, limit: int = 100) -> Json:
+        """Return what is not tried again."""
+
+    def free(self, refused_id: str) -> Json:
+        """Have a quarantined file tried again."""
 
     def remove(self, document_id: str) -> None:
         """Remove a document."""
@@ -135,6 +153,29 @@ class LocalDesk:
     def coverage(self, *, after: str | None, limit: int) -> Json:
         """Return one page of documents of which little or nothing can be found, and why."""
         return self._wire.coverage_json(self._house.gaps(after, limit), limit=limit)
+
+    def jobs(self, *, states: Sequence[str] = (), limit: int = 100) -> Json:
+        """Return jobs, newest first."""
+        wanted = [JobState(state) for state in states]
+        return self._wire.jobs_json(self._house.jobs.jobs(self._who, states=wanted, limit=limit))
+
+    def job(self, job_id: str) -> Json:
+        """Return a job."""
+        return self._wire.job_json(self._house.jobs.job(job_id, self._who))
+
+    def change_job(self, job_id: str, change: str) -> Json:
+        """Do one of `CHANGES` to a job, and return it."""
+        jobs = self._house.jobs
+        do = dict(zip(CHANGES, (jobs.pause, jobs.resume, jobs.retry, jobs.cancel), strict=True))
+        return self._wire.job_json(do[change](job_id, self._who))
+
+    def quarantine(self, *, limit: int = 100) -> Json:
+        """Return what is not tried again."""
+        return self._wire.quarantine_json(self._house.jobs.quarantine(self._who, limit=limit))
+
+    def free(self, refused_id: str) -> Json:
+        """Have a quarantined file tried again."""
+        return self._wire.refused_json(self._house.jobs.free(refused_id, self._who))
 
     def remove(self, document_id: str) -> None:
         """Remove a document."""

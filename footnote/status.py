@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from footnote.desk import Desk, open_desk
 from knowledge.settings import Settings
 
 FINAL = {"done", "failed", "cancelled"}
+NOT_OVER = ("waiting", "running", "paused", "retrying", "dead")
 MOST_SHOWN = 10
 """Refusals, and documents with little text; `--json` holds more."""
 PAGE = 100
@@ -28,6 +30,8 @@ def status(
             "collections": desk.collections()["collections"],
             "sources": desk.sources()["sources"],
             "submissions": desk.submissions()["submissions"],
+            "jobs": desk.jobs(states=NOT_OVER, limit=1000)["jobs"],
+            "quarantine": desk.quarantine(limit=1000)["quarantine"],
             "refusals": desk.refusals()["refusals"],
             "coverage": list(_gaps(desk, whole=coverage)),
         }
@@ -46,6 +50,15 @@ def _gaps(desk: Desk, *, whole: bool) -> Iterator[dict[str, Any]]:
             return
 
 
+def _jobs(body: dict[str, Any]) -> list[list[str]]:
+    """Count jobs by state, and what is in quarantine; say nothing where there is nothing."""
+    states = Counter(job["state"] for job in body["jobs"])
+    rows = [["jobs", ", ".join(f"{states[name]} {name}" for name in NOT_OVER if states[name])]]
+    held = f"{len(body['quarantine'])} files, not tried again (footnote quarantine)"
+    rows.append(["quarantine", held if body["quarantine"] else ""])
+    return [row for row in rows if row[1]]
+
+
 def _text(body: dict[str, Any], *, most: int | None) -> str:
     rows = [["data folder", body["data_dir"]]]
     rows.append(["service", body["service"] or "not running (footnote serve)"])
@@ -59,6 +72,7 @@ def _text(body: dict[str, Any], *, most: int | None) -> str:
             rows.append([f"waiting: {upload['name']}", upload["state"]])
         elif upload["state"] == "failed":
             rows.append([f"failed: {upload['name']}", upload["reason"]])
+    rows += _jobs(body)
     # failed uploads are listed above
     refused = [each for each in body["refusals"] if not each["uri"].startswith("upload:")]
     rows += [["not indexed", f"{each['uri']}: {each['reason']}"] for each in refused[:MOST_SHOWN]]

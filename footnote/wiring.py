@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import cached_property
@@ -15,13 +16,15 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Self
 
 from knowledge.errors import FootnoteError
-from knowledge.models import Effort, Gap, IngestEvent, Outcome
+from knowledge.models import Effort, Gap, Refused
 from knowledge.settings import Settings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from ingest.durable import DbosEngine
     from ingest.intake import CatalogIntake
+    from ingest.jobs import CatalogJobs
     from ingest.keeper import Keeper
     from ingest.originals import Originals
     from ingest.parse import JailedParser
@@ -154,6 +157,7 @@ class House:
                 chunk_tokens=settings.chunk_tokens,
                 max_documents=settings.max_documents_per_file,
                 likeness=Likeness(signature, settings.family_likeness),
+                parse_limits=f"{settings.parse_seconds} s, {settings.parse_memory_mb} MB",
             ),
         )
 
@@ -227,6 +231,32 @@ class House:
             pipeline=self.pipeline,
         )
 
+    @cached_property
+    def jobs(self) -> CatalogJobs:
+        """The door to jobs and the quarantine."""
+        from ingest.jobs import CatalogJobs
+
+        return CatalogJobs(
+            outbox=self.catalog,
+            refusals=self.catalog,
+            originals=self.originals,
+            wake=self._wake,
+        )
+
+    def _wake(self) -> None:
+        """Tell the worker, where it runs in this process."""
+        if "worker" in self.__dict__:
+            self.worker.wake()
+
+    def _engine(self) -> DbosEngine:
+        """Open the durable queues; the library takes a second to load, so nobody waits for it."""
+        from ingest.durable import DbosEngine
+
+        if self.settings.embedded:  # one owner: it carries on what its predecessor left
+            return DbosEngine(f"sqlite:///{self.settings.data_dir / 'jobs.sqlite'}", name="owner")
+        server = self.settings.database_url.partition("://")[2]
+        return DbosEngine(f"postgresql+psycopg://{server}", name=str(uuid.uuid4()))
+
     def start_worker(self, say: Callable[[str], None]) -> None:
         """Index uploads and keep sources in sync until the house closes; restore the index once.
 
@@ -236,8 +266,7 @@ class House:
             return
         stop = threading.Event()
         threads = (
-            threading.Thread(target=self.worker.run, args=(stop,), name="footnote-worker"),
-            threading.Thread(target=self.keeper.run, args=(stop,), name="footnote-sources"),
+            threading.Thread(target=self._do_jobs, args=(stop,), name="footnote-worker"),
             threading.Thread(target=self._restore, args=(say, stop), name="footnote-rebuild"),
         )
         for thread in threads:
@@ -252,23 +281,17 @@ class House:
         self._open.callback(end)
 
     def work(self, *, once: bool) -> None:
-        """Index uploads in this thread and keep sources in sync in another, until interrupted.
-
-        With `once`, until there is nothing left to do.
-        """
+        """Do jobs, syncs among them, until interrupted or, `once`, until none is ready."""
         if once:
+            self.worker.watch(self.keeper)
             while self.worker.work_one():
                 pass
-            self.keeper.run_due()
-            return
-        stop = threading.Event()
-        sources = threading.Thread(target=self.keeper.run, args=(stop,), name="footnote-sources")
-        sources.start()
-        try:
-            self.worker.run(stop)
-        finally:
-            stop.set()
-            sources.join()
+        else:
+            self._do_jobs(threading.Event())
+
+    def _do_jobs(self, stop: threading.Event) -> None:
+        self.worker.watch(self.keeper)
+        self.worker.run(stop, self._engine())
 
     def missing(self, *, quick: bool = False) -> Missing:
         """Say what the index lacks of what the catalog holds."""
@@ -390,6 +413,7 @@ class House:
             library=self.catalog,
             intake=self.intake,
             sources=self.keeper,
+            jobs=self.jobs,
             gate=self.gate,
             health=self.health,
             refusals=self.refusals,
@@ -400,12 +424,9 @@ class House:
             operator=self.settings.embedded,
         )
 
-    def refusals(self) -> list[IngestEvent]:
+    def refusals(self) -> list[Refused]:
         """List what is not indexed of all that was handed in, latest first."""
-        return [
-            IngestEvent(each.uri, Outcome.REJECTED, reason=each.reason, code=each.code)
-            for each in self.catalog.failures()
-        ]
+        return self.catalog.refused()
 
     def gaps(self, after: str | None, limit: int) -> list[Gap]:
         """List documents of which little or nothing can be found, by id."""

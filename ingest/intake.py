@@ -15,7 +15,7 @@ from ingest.originals import Originals
 from ingest.recover import clean, copy_access
 from ingest.sync import FolderSync
 from knowledge.errors import AccessDenied, IndexUnavailable, NotFound, Unsupported
-from knowledge.models import IngestEvent, Principal, Submission, SubmissionState
+from knowledge.models import IngestEvent, JobState, Principal, Submission
 from knowledge.ports import Index, Ledger, Outbox
 from knowledge.text import clean as clean_text
 
@@ -95,7 +95,7 @@ class CatalogIntake:
         """
         submission = self._outbox.submission(submission_id, principal)
         reason = f"cancelled by {principal.user}"
-        self._outbox.finish(submission.id, SubmissionState.CANCELLED, reason=reason, documents=())
+        self._outbox.finish(submission.id, JobState.CANCELLED, reason=reason)
         self._originals.drop([submission.digest])
         return self._outbox.submission(submission_id, principal)
 

@@ -1,4 +1,4 @@
-"""Keeps sources in sync: one after the other when they are due, or one when somebody asks."""
+"""Keeps sources in sync: says which are due, and syncs the one that it is asked to."""
 
 from __future__ import annotations
 
@@ -40,7 +40,6 @@ LEASE = timedelta(minutes=2)
 """Renewed while a sync goes on; after it another process may take over."""
 RETRY_SECONDS = 300
 """After a failed sync, where the schedule has no shorter time."""
-LOOK_SECONDS = 5.0
 _NOTHING = Freshness(documents=0, changes=0)
 
 
@@ -158,33 +157,6 @@ class Keeper:
                 raise
             finally:
                 self._finish(run)
-
-    def run(self, stop: threading.Event) -> None:
-        """Sync what is due until `stop` is set; what goes wrong is noted with its source."""
-        while not stop.is_set():
-            try:
-                for feed in self.due(datetime.now(UTC)):
-                    self._keep(feed, stop)
-            except (CatalogUnavailable, IndexUnavailable) as error:
-                log.warning("sources wait: %s", error)
-            stop.wait(LOOK_SECONDS)
-
-    def run_due(self) -> None:
-        """Sync what is due now, once."""
-        for feed in self.due(datetime.now(UTC)):
-            self._keep(feed, threading.Event())
-
-    def _keep(self, feed: Feed, stop: threading.Event) -> None:
-        """Sync one source until it is done or `stop` is set."""
-        try:
-            with closing(self.sync_source(feed.id)) as events:
-                for _ in events:
-                    if stop.is_set():
-                        return
-        except (CatalogUnavailable, IndexUnavailable):
-            raise
-        except FootnoteError as error:
-            log.warning("source %s: %s", feed.name, error)
 
     def _run(self, run: _Run, *, allow_removals: bool) -> Iterator[IngestEvent]:
         with closing(self._connect(run.feed)) as connector:

@@ -41,6 +41,10 @@ class Originals:
         """Return the bytes; raises `NotFound`."""
         return self._blobs.read(digest)
 
+    def has(self, digest: str) -> bool:
+        """Say whether the bytes are there."""
+        return self._blobs.has(digest)
+
     def drop(self, digests: Iterable[str]) -> None:
         """Delete those that nothing rests on any more; absent ones are no error."""
         for digest in set(digests):

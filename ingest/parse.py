@@ -146,7 +146,7 @@ class _Server:
         }
         words = [str(word) for option in options.items() for word in option]
         self._process = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
-            [*command, "--stop-with-stdin", *words],
+            [*command, "--stop-with-stdin", "--background", *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=parser_environment(),

@@ -31,6 +31,7 @@ from knowledge.models import (
     Parsed,
     Point,
     Reading,
+    Refused,
     Revision,
     RevisionState,
     Sketch,
@@ -75,6 +76,8 @@ class Sizes:
     """A group is carried on when it reaches either of the two."""
     likeness: Likeness | None = None
     """How near-duplicates are told; None: not at all."""
+    parse_limits: str = ""
+    """What a parser may use, in any words: a file that failed is tried again when it changes."""
 
 
 class Known(NamedTuple):
@@ -140,6 +143,14 @@ class _Work:
     sketch: Sketch | None
 
 
+class _Quarantined(Exception):
+    """The file failed before, as it is, and is not tried again."""
+
+    def __init__(self, note: Refused) -> None:
+        super().__init__(note.uri)
+        self.note = note
+
+
 class Pipeline:
     """Makes files answerable; safe to use from several threads as far as its doors are.
 
@@ -171,6 +182,12 @@ class Pipeline:
         """Name everything that shapes a revision besides its bytes; a change ingests again."""
         chunker = f"{CHUNKER}/{self._sizes.chunk_tokens}"
         return "|".join((self._parser.version, chunker, self._embedder.name, self._sparse.version))
+
+    @property
+    def tried_with(self) -> str:
+        """Name everything that decides whether a file can be read at all."""
+        sizes = self._sizes
+        return f"{self._parser.version}|{sizes.max_documents}|{sizes.parse_limits}"
 
     def ingest(self, files: Iterable[File]) -> Iterator[IngestEvent]:
         """Bring the documents of each file up to date; each event follows its durable effect.
@@ -204,26 +221,34 @@ class Pipeline:
         it is there: it becomes visible whole, or stays what it was.
         """
         seen: set[str] = set()
-        found = self._documents(file, group, seen)
+        digest = hashlib.sha256(file.data).hexdigest()
+        found = self._documents(file, digest, group, seen)
         try:
             yield from found if file.holds_lines else _counted(list(found))
+        except _Quarantined as known:
+            yield _not_again(known.note)
         except IngestError as refusal:
             if refusal.code == UNAVAILABLE:
                 raise
-            yield self._refuse(file, file.uri, code=refusal.code, reason=str(refusal))
+            code, reason = refusal.code, str(refusal)
+            yield self._refuse(file, file.uri, code=code, reason=reason, digest=digest)
         else:
             vanished = {key: known for key, known in file.known.items() if key not in seen}
             yield from remove_documents(self._ledger, vanished)
 
     def _documents(
-        self, file: File, group: Sequence[_Draft], seen: set[str]
+        self, file: File, digest: str, group: Sequence[_Draft], seen: set[str]
     ) -> Iterator[_Draft | IngestEvent]:
-        digest = hashlib.sha256(file.data).hexdigest()
         if self._is_unchanged(file, digest):
             seen.update(file.known)
             for identity, known in file.known.items():
                 yield self._unchanged(file, known.uri, identity)
             return
+        note = self._ledger.quarantined(
+            file.source.id, file.uri, digest=digest, tried_with=self.tried_with
+        )
+        if note is not None:
+            raise _Quarantined(note)
         for number, parsed in enumerate(self._parse(file, digest, group), start=1):
             if number > self._sizes.max_documents:
                 raise TooLarge(
@@ -278,8 +303,18 @@ class Pipeline:
             self._ledger.set_access(identity, file.access)
         return IngestEvent(uri, Outcome.UNCHANGED, identity)
 
-    def _refuse(self, file: File, uri: str, *, code: str, reason: str) -> IngestEvent:
-        self._ledger.reject(file.source.id, uri, code=code, reason=reason)
+    def _refuse(
+        self, file: File, uri: str, *, code: str, reason: str, digest: str = ""
+    ) -> IngestEvent:
+        """Note it; with a `digest` as one failed attempt at the whole file."""
+        self._ledger.reject(
+            file.source.id,
+            uri,
+            code=code,
+            reason=reason,
+            digest=digest,
+            tried_with=self.tried_with if digest else "",
+        )
         return IngestEvent(uri, Outcome.REJECTED, reason=reason, code=code)
 
     # --- a group of documents on its way --------------------------------------------------------
@@ -499,6 +534,11 @@ def _points(work: _Work, dense: Mapping[str, tuple[float, ...]]) -> Iterator[Poi
     """Join each chunk of `work` with its dense vector and its sparse one."""
     for each, sparse in zip(work.chunks, work.sparse, strict=True):
         yield to_point(work.draft.document, each, Embedding(dense[each.imprint], sparse))
+
+
+def _not_again(note: Refused) -> IngestEvent:
+    reason = f"{note.reason} (it failed {note.attempts} times, and is in quarantine)"
+    return IngestEvent(note.uri, Outcome.REJECTED, reason=reason, code=note.code)
 
 
 def _indexed(work: _Work) -> IngestEvent:

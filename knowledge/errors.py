@@ -5,6 +5,7 @@ FootnoteError
 ├── AccessDenied            no principal, or one without any access token
 ├── NotFound                absent or not readable: callers cannot tell which
 ├── OwnedElsewhere          another process owns the data folder
+├── NotNow                  the state of a job does not allow it
 ├── IngestError             one file or line cannot be indexed; `code` is machine-readable
 │   ├── Unsupported         a format this version does not read
 │   ├── TooLarge            over a byte, page, character or entry cap
@@ -36,6 +37,10 @@ class NotFound(FootnoteError):
 
 class OwnedElsewhere(FootnoteError):
     """Another process owns the data folder."""
+
+
+class NotNow(FootnoteError):
+    """The state of a job does not allow what is asked; the message says what would."""
 
 
 class IngestError(FootnoteError):

@@ -358,6 +358,94 @@ class Submission:
     received_at: datetime | None = None
 
 
+class JobKind(StrEnum):
+    """What a job does."""
+
+    UPLOAD = "upload"
+    """Its subject is a submission, whose id it shares."""
+    SYNC = "sync"
+    """Its subject is a source that is kept in sync."""
+
+
+class JobState(StrEnum):
+    """Where a job stands; `done`, `failed`, `dead` and `cancelled` are final."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    PAUSED = "paused"
+    RETRYING = "retrying"
+    """It waits for `Job.next_at`, since something that it needs did not answer."""
+    DONE = "done"
+    FAILED = "failed"
+    """What it was given cannot be used; `Job.reason` says what to do."""
+    DEAD = "dead"
+    """Given up for no known fault of what it was given; kept, and may be retried."""
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        """Say whether nothing more happens by itself."""
+        return self in (JobState.DONE, JobState.FAILED, JobState.DEAD, JobState.CANCELLED)
+
+
+class Lane(StrEnum):
+    """Where a job queues, so that what is quick never waits behind what is not."""
+
+    QUICK = "quick"
+    LARGE = "large"
+    BULK = "bulk"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A piece of work that survives its worker; coarse, and safe to be done over."""
+
+    id: str
+    kind: JobKind
+    subject: str
+    name: str
+    """What people call the subject: a file's name, a source's."""
+    owner: str
+    """Who handed it in and may look at it; empty: nobody but administrators."""
+    state: JobState = JobState.WAITING
+    reason: str = ""
+    lane: Lane = Lane.QUICK
+    attempts: int = 0
+    """How often it was begun."""
+    stops: int = 0
+    """How often its worker ended in the middle of it."""
+    run: int = 0
+    """Counts up whenever it is queued anew; an earlier run that comes late does nothing."""
+    done: int = 0
+    """Documents."""
+    total: int = 0
+    """0: not known."""
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    next_at: datetime | None = None
+    """When it is tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A file or line that is not indexed, and why; quarantined ones are not tried again."""
+
+    id: str
+    source_id: str
+    uri: str
+    code: str
+    reason: str
+    seen_at: datetime
+    first_seen_at: datetime
+    attempts: int = 0
+    """How often this content failed in this parser; 0 where that was not looked at."""
+    digest: str = ""
+    tried_with: str = ""
+    """The parser's version and limits."""
+    quarantined: bool = False
+
+
 class Outcome(StrEnum):
     """How one document ended in an ingest run."""
 

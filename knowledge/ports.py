@@ -6,7 +6,15 @@ The real doors are opened in `footnote/wiring.py` and nowhere else; the fakes li
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -26,12 +34,16 @@ from knowledge.models import (
     Hit,
     IngestEvent,
     Item,
+    Job,
+    JobState,
     KeptItem,
+    Lane,
     Listing,
     Parsed,
     Passage,
     Point,
     Principal,
+    Refused,
     Revision,
     RevisionState,
     Sketch,
@@ -39,7 +51,6 @@ from knowledge.models import (
     Span,
     SparseVector,
     Submission,
-    SubmissionState,
     TermStatistics,
 )
 
@@ -255,8 +266,25 @@ class Ledger(Protocol):
     def wanted(self, digest: str) -> bool:
         """Say whether an unfinished upload, or one with a live document, rests on these bytes."""
 
-    def reject(self, source_id: str, uri: str, *, code: str, reason: str) -> None:
-        """Note why a file or line was not indexed; one note per uri, the latest wins."""
+    def reject(
+        self,
+        source_id: str,
+        uri: str,
+        *,
+        code: str,
+        reason: str,
+        digest: str = "",
+        tried_with: str = "",
+    ) -> None:
+        """Note why a file or line was not indexed; one note per uri, the latest wins.
+
+        With a `digest` it counts as a failed attempt at these bytes with this parser.
+        """
+
+    def quarantined(
+        self, source_id: str, uri: str, *, digest: str, tried_with: str
+    ) -> Refused | None:
+        """Return the note that keeps these bytes at `uri` from being tried; None: try them."""
 
     def rejections(self, source_id: str) -> dict[str, tuple[str, str]]:
         """Map each refused uri of a source to (code, reason)."""
@@ -390,40 +418,142 @@ class Sources(Protocol):
 
 
 class Outbox(Protocol):
-    """The durable list of uploads: a row is written before the 202 is sent."""
+    """The durable list of uploads and of jobs: a row is written before the 202 is sent.
+
+    An upload's job has the upload's id. Jobs of one turn are done one after the other: uploads of
+    the same name, collection and person are versions of one document, and the latest must win.
+    """
 
     def submit(self, submission: Submission) -> None:
-        """Store it, durable on return."""
-
-    def claim(self, worker: str, *, lease: timedelta) -> Submission | None:
-        """Take the oldest received one, or one whose lease ran out; None when there is nothing.
-
-        An upload waits for earlier unfinished ones of the same name, collection and person: they
-        are versions of one document, and the latest must win.
-        """
-
-    def renew(self, submission_id: str, worker: str, *, lease: timedelta) -> bool:
-        """Prolong the lease; False when it was cancelled, finished or taken by another worker."""
-
-    def hand_back(self, submission_id: str) -> None:
-        """Give up a claim without having tried; the attempt does not count."""
-
-    def release(self) -> int:
-        """Give up all claims, which count as attempts; only for a worker known to be the only one.
-
-        Returns how many.
-        """
-
-    def finish(
-        self, submission_id: str, state: SubmissionState, *, reason: str, documents: Sequence[str]
-    ) -> None:
-        """Write how it ended; one that is cancelled stays cancelled."""
+        """Store it and its job, durable on return."""
 
     def submission(self, submission_id: str, principal: Principal) -> Submission:
         """Return one that this principal handed in (an `admin` sees all); raises `NotFound`."""
 
     def submissions(self, principal: Principal, *, limit: int = 100) -> list[Submission]:
         """List what this principal handed in, newest first."""
+
+    def add_job(self, job: Job, *, turn: str) -> bool:
+        """Store a job, durable on return; False while another of its turn is open."""
+
+    def ready(self, lane: Lane, *, limit: int = 50) -> list[Job]:
+        """Return what is to be queued, oldest first: waiting or to be retried, and next in turn."""
+
+    def begin(
+        self, job_id: str, worker: str, *, lease: timedelta, run: int | None = None
+    ) -> Job | None:
+        """Take a job; None when it is not its turn, is another's, has ended, or `run` is over."""
+
+    def claim(self, worker: str, *, lease: timedelta) -> Job | None:
+        """Take the oldest job that can be begun; None when there is nothing."""
+
+    def renew(
+        self,
+        job_id: str,
+        worker: str,
+        *,
+        lease: timedelta,
+        progress: tuple[int, int] | None = None,
+    ) -> bool:
+        """Prolong the lease and note (done, total); False when the job is this worker's no more."""
+
+    def hand_back(self, job_id: str, worker: str) -> None:
+        """Let go of a job that is not to blame; the attempt does not count."""
+
+    def postpone(self, job_id: str, worker: str, *, until: datetime, reason: str) -> None:
+        """Let go of a job that needs what does not answer now."""
+
+    def release(self) -> int:
+        """End all claims, which count as stops of a worker; return how many.
+
+        Only for a worker known to be the only one.
+        """
+
+    def expire(self) -> int:
+        """End the claims whose lease ran out, which count as stops; return how many."""
+
+    def requeue(self, job_id: str) -> None:
+        """Count up the run of a job that waits, since its present one will never come."""
+
+    def finish(
+        self, job_id: str, state: JobState, *, reason: str, documents: Sequence[str] = ()
+    ) -> None:
+        """Write how it ended, and what an upload became; what has ended already stays as it is."""
+
+    def pause(self, job_id: str) -> bool:
+        """Hold a job that is not final; False otherwise."""
+
+    def resume(self, job_id: str) -> bool:
+        """Queue a paused job again; False otherwise."""
+
+    def retry(self, job_id: str) -> bool:
+        """Queue a dead, failed or retrying job now; False for others, and where it is outdated."""
+
+    def job(self, job_id: str, principal: Principal) -> Job:
+        """Return a job of this principal's (an `admin` sees all); raises `NotFound`."""
+
+    def jobs(
+        self, principal: Principal, *, states: Iterable[JobState] = (), limit: int = 100
+    ) -> list[Job]:
+        """List a principal's jobs (an `admin` sees all) in any of `states`, newest first."""
+
+    def forget_syncs(self, *, before: datetime) -> None:
+        """Drop the syncs that finished before."""
+
+
+class Engine(Protocol):
+    """Does queued runs of jobs, each once, in this process or in one that shares its database."""
+
+    def start(self, perform: Callable[[str, int], None]) -> None:
+        """Begin; `perform` is called with a job's id and its run, in threads of the engine."""
+
+    def queue(self, jobs: Sequence[Job], *, stale: timedelta) -> list[str]:
+        """Queue one run of each job, at once or at its `next_at`; repeating it changes nothing.
+
+        Returns the ids of the jobs whose run has ended without effect. One that began longer than
+        `stale` ago is begun again: its process is gone.
+        """
+
+    def forget(self, *, before: datetime) -> None:
+        """Drop the notes of runs that ended before."""
+
+    def stop(self) -> None:
+        """Wait for what is under way, and end; what is queued stays queued."""
+
+
+class Named(Protocol):
+    """Anything with an id that people call by a name."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+
+class SourceSync(Protocol):
+    """Brings sources up to date; a sync that was interrupted is carried on by the next."""
+
+    def due(self, now: datetime, /) -> Sequence[Named]:
+        """Return the sources whose time has come and that nobody syncs."""
+
+    def sync_source(self, source_id: str, /) -> Iterator[IngestEvent]:
+        """Yield one event per document, each after its effect is durable; raises `NotFound`."""
+
+
+class Refusals(Protocol):
+    """The notes about what is not indexed."""
+
+    def refused(
+        self, *, only_quarantined: bool = False, within: str = "", limit: int = 100
+    ) -> list[Refused]:
+        """List what is not indexed, of uris that begin with `within`, latest first."""
+
+    def refused_one(self, refused_id: str) -> Refused:
+        """Return one note; raises `NotFound`."""
+
+    def free(self, refused_id: str) -> None:
+        """Forget the failed attempts, so that the next ingest tries again."""
 
 
 class Blobs(Protocol):
@@ -473,6 +603,39 @@ class Intake(Protocol):
 
     def content(self, digest: str) -> bytes:
         """Return the original bytes of a revision; raises `NotFound`."""
+
+
+class Jobs(Protocol):
+    """How people look after jobs and the quarantine; `footnote` fills it.
+
+    Everybody sees what he handed in, an `admin` everything.
+    """
+
+    def jobs(
+        self, principal: Principal, *, states: Iterable[JobState] = (), limit: int = 100
+    ) -> list[Job]:
+        """List jobs, newest first."""
+
+    def job(self, job_id: str, principal: Principal) -> Job:
+        """Return a job; raises `NotFound`."""
+
+    def pause(self, job_id: str, principal: Principal) -> Job:
+        """Hold a job; raises `NotFound`, `NotNow`."""
+
+    def resume(self, job_id: str, principal: Principal) -> Job:
+        """Let a paused job go on; raises `NotFound`, `NotNow`."""
+
+    def retry(self, job_id: str, principal: Principal) -> Job:
+        """Try a dead, failed or retrying job now; raises `NotFound`, `NotNow`."""
+
+    def cancel(self, job_id: str, principal: Principal) -> Job:
+        """Stop a job; one that has ended stays as it is. Raises `NotFound`."""
+
+    def quarantine(self, principal: Principal, *, limit: int = 100) -> list[Refused]:
+        """List what is not tried again, latest first."""
+
+    def free(self, refused_id: str, principal: Principal) -> Refused:
+        """Have a quarantined file tried again when it next comes by; raises `NotFound`."""
 
 
 class Generator(Protocol):

@@ -21,6 +21,7 @@ from knowledge.errors import (
     IndexUnavailable,
     IngestError,
     NotFound,
+    NotNow,
     TooLarge,
     Unsupported,
 )
@@ -38,6 +39,7 @@ _STATUS: tuple[tuple[type[FootnoteError], int, str], ...] = (
     (NotFound, 404, "not_found"),
     (TooLarge, 413, "too_large"),
     (Unsupported, 415, "unsupported"),
+    (NotNow, 409, "not_now"),
     (IngestError, 422, "unreadable"),
     (IndexUnavailable, 503, "index_unavailable"),
     (CatalogUnavailable, 503, "catalog_unavailable"),

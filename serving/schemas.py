@@ -14,6 +14,9 @@ from knowledge.models import (
     LONGEST_QUESTION,
     Effort,
     FeedState,
+    JobKind,
+    JobState,
+    Lane,
     SubmissionState,
     Verdict,
 )
@@ -275,6 +278,7 @@ class RefusedOut(_Out):
     uri: str
     code: str
     reason: str
+    quarantined: bool
 
 
 class RefusalsOut(_Out):
@@ -344,6 +348,53 @@ class RemovedOut(_Out):
     """How many documents went with what was removed."""
 
     removed: int
+
+
+class QuarantinedOut(_Out):
+    """A file that failed and is not tried again until it, or its parser, changes."""
+
+    id: str
+    uri: str
+    code: str
+    reason: str
+    attempts: int
+    first_seen_at: str
+    seen_at: str
+    digest: str
+    tried_with: str
+    quarantined: bool
+
+
+class QuarantineOut(_Out):
+    """What is not tried again, latest first."""
+
+    quarantine: list[QuarantinedOut]
+
+
+class JobOut(_Out):
+    """Where a piece of work stands; `done`, `failed`, `dead` and `cancelled` are final."""
+
+    id: str
+    kind: JobKind
+    subject: str
+    name: str
+    state: JobState
+    reason: str
+    lane: Lane
+    attempts: int
+    done: int
+    total: int
+    created_at: str | None
+    started_at: str | None
+    finished_at: str | None
+    next_at: str | None
+    status_url: str
+
+
+class JobsOut(_Out):
+    """Jobs, newest first."""
+
+    jobs: list[JobOut]
 
 
 class HealthOut(_Out):

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from knowledge.models import Effort, Gap, IngestEvent, Passage, Principal, Question
-from knowledge.ports import Intake, Library, Sources
+from knowledge.models import Effort, Gap, Passage, Principal, Question, Refused
+from knowledge.ports import Intake, Jobs, Library, Sources
 from serving.auth import Gate
 from serving.events import Event
 
@@ -42,10 +42,11 @@ class Services:
     retriever: Searching
     library: Library
     intake: Intake
+    jobs: Jobs
     gate: Gate
     health: Callable[[], Mapping[str, str]] = field(default=dict)
     """Name of each part → `ok`, or in a word what is wrong; synchronous and quick."""
-    refusals: Callable[[], Sequence[IngestEvent]] = field(default=tuple)
+    refusals: Callable[[], Sequence[Refused]] = field(default=tuple)
     """What is not indexed of all that was handed in, latest first; synchronous."""
     gaps: Callable[[str | None, int], Sequence[Gap]] = field(default=lambda _after, _limit: ())
     """Documents of which little or nothing can be found, by id, after one and at most so many."""

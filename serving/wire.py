@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from knowledge.models import (
@@ -15,8 +16,10 @@ from knowledge.models import (
     Freshness,
     Gap,
     IngestEvent,
+    Job,
     Passage,
     Principal,
+    Refused,
     Span,
     Submission,
 )
@@ -162,11 +165,17 @@ def ingest_json(event: IngestEvent) -> Json:
     return asdict(event) | {"outcome": event.outcome.value}
 
 
-def refusals_json(refused: Sequence[IngestEvent]) -> Json:
+def refusals_json(refused: Sequence[Refused]) -> Json:
     """Return what is not indexed."""
     return {
         "refusals": [
-            {"uri": each.uri, "code": each.code, "reason": each.reason} for each in refused
+            {
+                "uri": each.uri,
+                "code": each.code,
+                "reason": each.reason,
+                "quarantined": each.quarantined,
+            }
+            for each in refused
         ]
     }
 
@@ -176,6 +185,57 @@ def coverage_json(gaps: Sequence[Gap], *, limit: int) -> Json:
     more = gaps[-1].document_id if len(gaps) == limit else None
     listed = [asdict(gap) | {"reasons": list(gap.reasons)} for gap in gaps]
     return {"documents": listed, "next": more}
+
+
+def quarantine_json(refused: Sequence[Refused]) -> Json:
+    """Return what is not tried again."""
+    return {"quarantine": [refused_json(each) for each in refused]}
+
+
+def refused_json(refused: Refused) -> Json:
+    """Return all that is known of a file that is not indexed."""
+    return {
+        "id": refused.id,
+        "uri": refused.uri,
+        "code": refused.code,
+        "reason": refused.reason,
+        "attempts": refused.attempts,
+        "first_seen_at": _moment(refused.first_seen_at),
+        "seen_at": _moment(refused.seen_at),
+        "digest": refused.digest,
+        "tried_with": refused.tried_with,
+        "quarantined": refused.quarantined,
+    }
+
+
+def jobs_json(jobs: Sequence[Job]) -> Json:
+    """Return a list of jobs."""
+    return {"jobs": [job_json(job) for job in jobs]}
+
+
+def job_json(job: Job) -> Json:
+    """Return where a job stands."""
+    return {
+        "id": job.id,
+        "kind": job.kind.value,
+        "subject": job.subject,
+        "name": job.name,
+        "state": job.state.value,
+        "reason": job.reason,
+        "lane": job.lane.value,
+        "attempts": job.attempts,
+        "done": job.done,
+        "total": job.total,
+        "created_at": _moment(job.created_at),
+        "started_at": _moment(job.started_at),
+        "finished_at": _moment(job.finished_at),
+        "next_at": _moment(job.next_at),
+        "status_url": f"/v1/jobs/{job.id}",
+    }
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
 
 
 def error_json(code: str, message: str, field: str | None = None) -> Json:

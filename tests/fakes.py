@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import AsyncIterator, Iterable, Sequence
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 from knowledge.access import AccessFilter
+from knowledge.errors import NotFound
 from knowledge.models import (
     EVERYONE,
     Block,
@@ -18,9 +21,13 @@ from knowledge.models import (
     Document,
     Embedding,
     Hit,
+    Job,
+    JobState,
     Passage,
     Point,
+    Principal,
     Question,
+    Refused,
     Span,
     SparseVector,
 )
@@ -207,3 +214,78 @@ def context(question: str, *texts: str) -> Context:
         passage(text, rank=n, document=f"doc-{n}") for n, text in enumerate(texts, start=1)
     )
     return Context(question=Question(question), passages=passages)
+
+
+class FakeJobs:
+    """The `Jobs` door over a dict; whoever owns a job may do anything to it."""
+
+    def __init__(self, *jobs: Job) -> None:
+        self.kept = {job.id: job for job in jobs}
+        self.refused: list[Refused] = []
+
+    def jobs(
+        self, principal: Principal, *, states: Iterable[JobState] = (), limit: int = 100
+    ) -> list[Job]:
+        wanted = set(states) or set(JobState)
+        return [j for j in self.kept.values() if j.state in wanted and j.owner == principal.user]
+
+    def job(self, job_id: str, principal: Principal) -> Job:
+        job = self.kept.get(job_id)
+        if job is None or job.owner != principal.user:
+            raise NotFound("there is no such job")
+        return job
+
+    def pause(self, job_id: str, principal: Principal) -> Job:
+        return self._become(JobState.PAUSED, job_id, principal)
+
+    def resume(self, job_id: str, principal: Principal) -> Job:
+        return self._become(JobState.WAITING, job_id, principal)
+
+    def retry(self, job_id: str, principal: Principal) -> Job:
+        return self._become(JobState.WAITING, job_id, principal)
+
+    def cancel(self, job_id: str, principal: Principal) -> Job:
+        return self._become(JobState.CANCELLED, job_id, principal)
+
+    def _become(self, state: JobState, job_id: str, principal: Principal) -> Job:
+        self.kept[job_id] = replace(self.job(job_id, principal), state=state)
+        return self.kept[job_id]
+
+    def quarantine(self, principal: Principal, *, limit: int = 100) -> list[Refused]:
+        return self.refused
+
+    def free(self, refused_id: str, principal: Principal) -> Refused:
+        raise NotFound("nothing of this id is refused")
+
+
+class ThreadEngine:
+    """The `Engine` door by plain threads, without any durability: one per run, at once."""
+
+    def __init__(self) -> None:
+        self._seen: set[tuple[str, int]] = set()
+        self._threads: list[threading.Thread] = []
+
+    def start(self, perform: Callable[[str, int], None]) -> None:
+        self._perform = perform
+
+    def queue(self, jobs: Sequence[Job], *, stale: timedelta) -> list[str]:
+        lost = []
+        for job in jobs:
+            if job.next_at is not None and job.next_at > datetime.now(UTC):
+                continue
+            run = (job.id, job.run)
+            if run in self._seen:
+                lost.append(job.id)
+                continue
+            self._seen.add(run)
+            thread = threading.Thread(target=self._perform, args=run)
+            thread.start()
+            self._threads.append(thread)
+        return lost
+
+    def forget(self, *, before: datetime) -> None:
+        pass
+
+    def stop(self) -> None:
+        for thread in self._threads:
+            thread.join()

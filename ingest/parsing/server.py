@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from ingest.parsing import wire
+from ingest.parsing.background import go_to_background
 from ingest.parsing.formats import PARSER_VERSION, parse, preload
 from ingest.parsing.jail import Limits, cut_network, die_with_parent, memory_is_limited, run_jailed
 from knowledge.errors import IngestError, ParserFailed, TooLarge
@@ -39,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.check:
         return 0 if _answers(options.socket) else 1
     _forbid_threads()
+    if options.background:
+        go_to_background()
     limits = Limits(options.memory_mb, options.seconds, options.max_file_mb)
     listener = _listen(options.socket)
     try:
@@ -65,6 +68,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--max-file-mb", type=int, default=defaults.max_file_mb)
     parser.add_argument("--workers", type=int, default=2, help="files parsed at the same time")
     parser.add_argument("--stop-with-stdin", action="store_true", help="end when stdin closes")
+    parser.add_argument("--background", action="store_true", help="let everybody else go first")
     parser.add_argument("--check", action="store_true", help="ask a running server; exit 0 or 1")
     parser.add_argument(
         "--cold",

@@ -1,46 +1,41 @@
-"""The durable list of uploads: taken by one worker at a time, and by another if that one dies."""
+"""The durable list of uploads; how far each has come stands in its job."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
-from typing import Any
+from datetime import datetime
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    bindparam,
-    delete,
-    exists,
-    insert,
-    or_,
-    select,
-    tuple_,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, bindparam, exists, insert, or_, select
 
 from knowledge.catalog.database import Database, now
+from knowledge.catalog.jobs import ADMIN, OPEN, replace_documents, store_job
 from knowledge.catalog.rows import SUBMISSION_COLUMNS, AnyRow, to_submission
-from knowledge.catalog.schema import documents, submission_documents, submissions
+from knowledge.catalog.schema import documents, jobs, submission_documents, submissions
 from knowledge.errors import NotFound
-from knowledge.models import Principal, Submission, SubmissionState
-
-ADMIN = "admin"
-_RECEIVED = SubmissionState.RECEIVED.value
-_WORKING = SubmissionState.WORKING.value
-_OPEN = submissions.c.state.in_((_RECEIVED, _WORKING))
-
-_earlier = submissions.alias("earlier")
-_PRECEDED = exists().where(
-    _earlier.c.state.in_((_RECEIVED, _WORKING)),
-    _earlier.c.submitted_by == submissions.c.submitted_by,
-    _earlier.c.name == submissions.c.name,
-    _earlier.c.collection == submissions.c.collection,
-    tuple_(_earlier.c.received_at, _earlier.c.id)
-    < tuple_(submissions.c.received_at, submissions.c.id),
+from knowledge.models import (
+    Job,
+    JobKind,
+    JobState,
+    Lane,
+    Principal,
+    Submission,
+    SubmissionState,
+    derive_id,
 )
+
+LARGE_BYTES = 8 * 2**20
+"""Files above it queue by themselves: they take long, and nobody waits for them at the screen."""
+_STATES = {
+    SubmissionState.RECEIVED: JobState.WAITING,
+    SubmissionState.WORKING: JobState.RUNNING,
+    SubmissionState.DONE: JobState.DONE,
+    SubmissionState.FAILED: JobState.FAILED,
+    SubmissionState.CANCELLED: JobState.CANCELLED,
+}
 _of_digest = submissions.c.digest == bindparam("digest")
-_UNFINISHED = exists().where(_of_digest, _OPEN)
+_UNFINISHED = exists().where(
+    _of_digest, jobs.c.id == submissions.c.id, jobs.c.state.in_((*OPEN, JobState.DEAD.value))
+)
 _later = submissions.alias("later")
 _later_documents = submission_documents.alias("later_documents")
 _REPLACED = exists().where(
@@ -59,13 +54,14 @@ _LIVE = exists().where(
 
 
 class SqlOutbox:
-    """Uploads on their way: a row is written before anyone is told that the file was taken."""
+    """Uploads: the row and its job are written before anyone is told that the file was taken."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def submit(self, submission: Submission) -> None:
-        """Store it, durable on return."""
+        """Store it and its job, durable on return."""
+        received_at = submission.received_at or now()
         row = {
             "id": submission.id,
             "name": submission.name,
@@ -74,90 +70,12 @@ class SqlOutbox:
             "collection": submission.collection,
             "access": sorted(submission.access),
             "submitted_by": submission.submitted_by,
-            "state": submission.state.value,
-            "reason": submission.reason,
-            "attempts": submission.attempts,
-            "received_at": submission.received_at or now(),
-            "worker": "",
+            "received_at": received_at,
         }
         with self._database.writing() as connection:
             connection.execute(insert(submissions), row)
-            _replace_documents(connection, submission.id, submission.document_ids)
-
-    def claim(self, worker: str, *, lease: timedelta) -> Submission | None:
-        """Take the oldest received one, or one whose lease ran out; None when there is nothing.
-
-        An upload waits for earlier unfinished ones of the same name, collection and person. The
-        least often tried comes first: a file that kills its worker cannot hold up the others.
-        """
-        moment = now()
-        ran_out = (submissions.c.state == _WORKING) & (submissions.c.lease_until <= moment)
-        waiting = (
-            select(submissions.c.id)
-            .where(or_(submissions.c.state == _RECEIVED, ran_out), ~_PRECEDED)
-            .order_by(submissions.c.attempts, submissions.c.received_at, submissions.c.id)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-        )
-        with self._database.writing() as connection:
-            found = connection.scalar(waiting)
-            if found is None:
-                return None
-            connection.execute(
-                update(submissions)
-                .where(submissions.c.id == found)
-                .values(
-                    state=_WORKING,
-                    worker=worker,
-                    lease_until=moment + lease,
-                    attempts=submissions.c.attempts + 1,
-                )
-            )
-            return _load(connection, submissions.c.id == found)[0]
-
-    def renew(self, submission_id: str, worker: str, *, lease: timedelta) -> bool:
-        """Prolong the lease; False when it was cancelled, finished or taken by another worker."""
-        mine = (
-            update(submissions)
-            .where(
-                submissions.c.id == submission_id,
-                submissions.c.worker == worker,
-                submissions.c.state == _WORKING,
-            )
-            .values(lease_until=now() + lease)
-        )
-        with self._database.writing() as connection:
-            return connection.execute(mine).rowcount == 1
-
-    def hand_back(self, submission_id: str) -> None:
-        """Give up a claim without having tried; the attempt does not count."""
-        claimed = (submissions.c.id == submission_id) & (submissions.c.attempts > 0)
-        with self._database.writing() as connection:
-            _release(connection, claimed, attempts=submissions.c.attempts - 1)
-
-    def release(self) -> int:
-        """Give up all claims, which count as attempts; return how many.
-
-        Only for a worker known to be the only one.
-        """
-        with self._database.writing() as connection:
-            return _release(connection)
-
-    def finish(
-        self, submission_id: str, state: SubmissionState, *, reason: str, documents: Sequence[str]
-    ) -> None:
-        """Write how it ended; what has ended already stays as it is.
-
-        `RECEIVED` hands it back for another attempt.
-        """
-        ended = (
-            update(submissions)
-            .where(submissions.c.id == submission_id, _OPEN)
-            .values(state=state.value, reason=reason, worker="", lease_until=None)
-        )
-        with self._database.writing() as connection:
-            if connection.execute(ended).rowcount:
-                _replace_documents(connection, submission_id, documents)
+            store_job(connection, _job(submission, received_at), turn=_turn(submission))
+            replace_documents(connection, submission.id, submission.document_ids)
 
     def submission(self, submission_id: str, principal: Principal) -> Submission:
         """Return one that this principal handed in (an `admin` sees all); raises `NotFound`."""
@@ -184,18 +102,11 @@ class SqlOutbox:
             return bool(connection.scalar(select(or_(_UNFINISHED, _LIVE)), given))
 
 
-def _release(connection: Connection, *which: ColumnElement[bool], **values: Any) -> int:  # noqa: ANN401 - column values
-    return connection.execute(
-        update(submissions)
-        .where(submissions.c.state == _WORKING, *which)
-        .values(state=_RECEIVED, worker="", lease_until=None, **values)
-    ).rowcount
-
-
 def _load(connection: Connection, which: ColumnElement[bool], limit: int = 1) -> list[Submission]:
     """Return submissions, newest first, each with its documents."""
     rows = connection.execute(
         select(*SUBMISSION_COLUMNS)
+        .join_from(submissions, jobs, jobs.c.id == submissions.c.id)
         .where(which)
         .order_by(submissions.c.received_at.desc(), submissions.c.id)
         .limit(limit)
@@ -216,15 +127,21 @@ def _documents_of(connection: Connection, rows: Sequence[AnyRow]) -> dict[str, l
     return became
 
 
-def _replace_documents(
-    connection: Connection, submission_id: str, document_ids: Sequence[str]
-) -> None:
-    connection.execute(
-        delete(submission_documents).where(submission_documents.c.submission_id == submission_id)
+def _job(submission: Submission, created_at: datetime) -> Job:
+    return Job(
+        id=submission.id,
+        kind=JobKind.UPLOAD,
+        subject=submission.id,
+        name=submission.name,
+        owner=submission.submitted_by,
+        state=_STATES[submission.state],
+        reason=submission.reason,
+        lane=Lane.LARGE if submission.size > LARGE_BYTES else Lane.QUICK,
+        attempts=submission.attempts,
+        created_at=created_at,
     )
-    if document_ids:
-        rows = [
-            {"submission_id": submission_id, "ordinal": ordinal, "document_id": document_id}
-            for ordinal, document_id in enumerate(document_ids)
-        ]
-        connection.execute(insert(submission_documents), rows)
+
+
+def _turn(submission: Submission) -> str:
+    """Uploads of one name by one person to one collection are versions of one document."""
+    return derive_id("upload", submission.collection, submission.submitted_by, submission.name)

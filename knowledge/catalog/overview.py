@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from sqlalchemy import Connection, FromClause, Select, bindparam, exists, func, select
 
 from knowledge.catalog.database import Database
 from knowledge.catalog.rows import AnyRow
-from knowledge.catalog.schema import chunks, documents, rejections, revisions, submissions
+from knowledge.catalog.schema import chunks, documents, jobs, rejections, revisions
 from knowledge.models import Coverage, Gap
 
 ENOUGH = 0.9
@@ -31,20 +30,9 @@ class Counts:
     """Live documents of each collection."""
     revisions: dict[str, int]
     """By state."""
-    submissions: dict[str, int]
+    jobs: dict[str, int]
     """By state."""
     failures: int
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A file or line that is not indexed, and why."""
-
-    source_id: str
-    uri: str
-    code: str
-    reason: str
-    seen_at: datetime
 
 
 _SEARCHABLE = exists().where(chunks.c.revision_id == revisions.c.id)
@@ -86,7 +74,7 @@ class SqlOverview:
                 chunks=_count(connection, of_live),
                 by_collection=by_collection,
                 revisions=_tally(connection, select(revisions.c.state)),
-                submissions=_tally(connection, select(submissions.c.state)),
+                jobs=_tally(connection, select(jobs.c.state)),
                 failures=_count(connection, rejections),
             )
 
@@ -95,22 +83,6 @@ class SqlOverview:
         with self._database.reading() as connection:
             rows = connection.execute(_GAPS, {"after": after or "", "most": limit}).all()
         return [_gap(row) for row in rows]
-
-    def failures(self, limit: int = 100) -> list[Failure]:
-        """List what is not indexed, latest first."""
-        statement = (
-            select(
-                rejections.c.source_id,
-                rejections.c.uri,
-                rejections.c.code,
-                rejections.c.reason,
-                rejections.c.seen_at,
-            )
-            .order_by(rejections.c.seen_at.desc(), rejections.c.uri)
-            .limit(limit)
-        )
-        with self._database.reading() as connection:
-            return [Failure(*row) for row in connection.execute(statement)]
 
 
 def _gap(row: AnyRow) -> Gap:

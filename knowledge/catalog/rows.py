@@ -9,13 +9,14 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Row
 
-from knowledge.catalog.schema import blocks, documents, submissions
+from knowledge.catalog.schema import blocks, documents, jobs, submissions
 from knowledge.models import (
     Block,
     BlockKind,
     Box,
     Chunk,
     Document,
+    JobState,
     Revision,
     Span,
     Submission,
@@ -60,11 +61,21 @@ SUBMISSION_COLUMNS = (
     submissions.c.collection,
     submissions.c.access,
     submissions.c.submitted_by,
-    submissions.c.state,
-    submissions.c.reason,
-    submissions.c.attempts,
     submissions.c.received_at,
+    jobs.c.state,
+    jobs.c.reason,
+    jobs.c.attempts,
 )
+_SUBMISSION_STATES = {
+    JobState.WAITING: SubmissionState.RECEIVED,
+    JobState.RETRYING: SubmissionState.RECEIVED,
+    JobState.PAUSED: SubmissionState.RECEIVED,
+    JobState.RUNNING: SubmissionState.WORKING,
+    JobState.DONE: SubmissionState.DONE,
+    JobState.FAILED: SubmissionState.FAILED,
+    JobState.DEAD: SubmissionState.FAILED,
+    JobState.CANCELLED: SubmissionState.CANCELLED,
+}
 AnyRow: TypeAlias = "Row[*tuple[Any, ...]]"
 _KINDS = {kind.value: kind for kind in BlockKind}
 
@@ -107,7 +118,7 @@ def to_submission(row: AnyRow, document_ids: Sequence[str]) -> Submission:
         collection=row.collection,
         access=frozenset(row.access),
         submitted_by=row.submitted_by,
-        state=SubmissionState(row.state),
+        state=_SUBMISSION_STATES[JobState(row.state)],
         reason=row.reason,
         document_ids=tuple(document_ids),
         attempts=row.attempts,

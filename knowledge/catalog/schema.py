@@ -173,6 +173,11 @@ rejections = Table(
     Column("code", String, nullable=False),
     Column("reason", AnyText, nullable=False),
     Column("seen_at", Moment, nullable=False),
+    Column("id", String, nullable=False, index=True),
+    Column("first_seen_at", Moment, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("digest", String, nullable=False),
+    Column("tried_with", AnyText, nullable=False),
 )
 
 submissions = Table(
@@ -185,14 +190,37 @@ submissions = Table(
     Column("collection", AnyText, nullable=False),
     Column("access", Strings, nullable=False),
     Column("submitted_by", String, nullable=False),
+    Column("received_at", Moment, nullable=False),
+    Index("ix_submissions_submitted_by_received_at", "submitted_by", "received_at"),
+)
+
+# An upload's job has the upload's id. Jobs of one `turn` are done one after the other, in order.
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("subject", String, nullable=False),
+    Column("name", AnyText, nullable=False),
+    Column("owner", String, nullable=False),
+    Column("lane", String, nullable=False),
+    Column("turn", String, nullable=False),
     Column("state", String, nullable=False),
     Column("reason", AnyText, nullable=False),
     Column("attempts", Integer, nullable=False),
-    Column("received_at", Moment, nullable=False),
+    Column("stops", Integer, nullable=False),
+    Column("run", Integer, nullable=False),
+    Column("done", Integer, nullable=False),
+    Column("total", Integer, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("started_at", Moment),
+    Column("finished_at", Moment),
+    Column("next_at", Moment),
     Column("worker", AnyText, nullable=False),
     Column("lease_until", Moment),
-    Index("ix_submissions_state_received_at", "state", "received_at"),
-    Index("ix_submissions_submitted_by_received_at", "submitted_by", "received_at"),
+    Index("ix_jobs_state_created_at", "state", "created_at"),
+    Index("ix_jobs_turn_created_at", "turn", "created_at"),
+    Index("ix_jobs_owner_created_at", "owner", "created_at"),
 )
 
 submission_documents = Table(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from knowledge.catalog.cleaning import SqlCleaning
 from knowledge.catalog.contents import SqlContents
 from knowledge.catalog.database import Database
 from knowledge.catalog.feeds import SqlFeeds
 from knowledge.catalog.items import SqlItems
+from knowledge.catalog.jobs import SqlJobs
 from knowledge.catalog.ledger import SqlLedger
 from knowledge.catalog.library import SqlLibrary
 from knowledge.catalog.migrate import migrate
@@ -28,6 +31,7 @@ class SqlCatalog(
     SqlRights,
     SqlRefusals,
     SqlOutbox,
+    SqlJobs,
     SqlOverview,
     SqlFeeds,
     SqlItems,
@@ -42,7 +46,7 @@ class SqlCatalog(
         self._database = database
 
     @classmethod
-    def open(cls, url: str) -> SqlCatalog:
+    def open(cls, url: str) -> Self:
         """Open the catalog at an SQLAlchemy URL and bring its schema up to date.
 
         `sqlite:///path` is made when absent, readable by its owner alone; `postgresql://…` must

@@ -19,7 +19,7 @@ from fastapi.security import HTTPBearer
 from pydantic import BaseModel
 
 from serving import schemas
-from serving.api import documents, machine, questions, sources
+from serving.api import documents, jobs, machine, questions, sources
 from serving.api.guard import Doorman, Guarded, GuardedUpload
 from serving.refusal import Responses, documented, install
 from serving.services import Services
@@ -102,6 +102,7 @@ class Row:
 _DOCUMENT = "/v1/documents/{document_id}"
 _SOURCE = "/v1/sources/{source_id}"
 _SUBMISSION = "/v1/submissions/{submission_id}"
+_JOB = "/v1/jobs/{job_id}"
 _BODY = (400, 413, 422, 503)
 _ONE = (404, 422, 503)
 _UPLOAD = {"openapi_extra": documents.UPLOAD_BODY, "route_class_override": GuardedUpload}
@@ -137,6 +138,14 @@ TABLE = (
     Row("GET", _SUBMISSION, documents.submission, schemas.SubmissionOut, _ONE),
     Row("DELETE", _SUBMISSION, documents.cancel, schemas.SubmissionOut, _ONE),
     Row("GET", "/v1/coverage", documents.coverage, schemas.CoverageOut, (422, 503)),
+    Row("GET", "/v1/jobs", jobs.jobs, schemas.JobsOut, (422, 503)),
+    Row("GET", _JOB, jobs.job, schemas.JobOut, _ONE),
+    Row("DELETE", _JOB, jobs.cancel, schemas.JobOut, _ONE),
+    Row("POST", f"{_JOB}/pause", jobs.pause, schemas.JobOut, (409, *_ONE)),
+    Row("POST", f"{_JOB}/resume", jobs.resume, schemas.JobOut, (409, *_ONE)),
+    Row("POST", f"{_JOB}/retry", jobs.retry, schemas.JobOut, (409, *_ONE)),
+    Row("GET", "/v1/quarantine", jobs.quarantine, schemas.QuarantineOut, (422, 503)),
+    Row("POST", "/v1/quarantine/{refused_id}/retry", jobs.free, schemas.QuarantinedOut, _ONE),
     Row("GET", "/v1/collections", documents.collections, schemas.CollectionsOut, (503,)),
 )
 SOURCES_TABLE = (

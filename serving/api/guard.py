@@ -124,6 +124,14 @@ def _source_id(source_id: str) -> str:
     return _known_form(source_id)
 
 
+def _job_id(job_id: str) -> str:
+    return _known_form(job_id)
+
+
+def _refused_id(refused_id: str) -> str:
+    return _known_form(refused_id)
+
+
 def _known_form(identity: str) -> str:
     """Return an id that could exist; another one is absent, not invalid."""
     if not ID.fullmatch(identity):
@@ -136,3 +144,5 @@ Who = Annotated[Principal, Depends(_principal)]
 DocumentId = Annotated[str, Depends(_document_id)]
 SubmissionId = Annotated[str, Depends(_submission_id)]
 SourceId = Annotated[str, Depends(_source_id)]
+JobId = Annotated[str, Depends(_job_id)]
+RefusedId = Annotated[str, Depends(_refused_id)]

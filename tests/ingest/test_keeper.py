@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter
 from dataclasses import replace
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from ingest import visit
 from ingest.keeper import Keeper, feed_source
 from ingest.visit import Visit
+from ingest.worker import Pace
 from knowledge.errors import ConfigurationError, NotFound, SourceBusy, SourceUnavailable
 from knowledge.models import Feed, FeedState, Outcome, Principal
 from tests.ingest.sources.shelf import Shelf
@@ -71,7 +71,7 @@ def test_what_was_refused_is_told_again_without_being_read_until_it_changes(
     assert shelf.reads == []
     shelf.put("b", "the banana text")
     assert outcomes(world.sync_source(feed)) == [UNCHANGED, INDEXED]
-    assert world.catalog.failures() == []
+    assert world.catalog.refused() == []
 
 
 def test_a_document_that_somebody_removed_comes_back_while_its_item_is_there(
@@ -244,7 +244,7 @@ def test_a_sudden_loss_of_most_is_held_back_until_somebody_says_that_it_is_right
     assert "--allow-removals" in kept.error
     assert freshness.documents == 20
     assert outcomes(world.sync_source(feed, allow_removals=True)) == [REMOVED] * 20
-    assert world.catalog.failures() == []
+    assert world.catalog.refused() == []
     monkeypatch.setattr(Visit, "is_suspicious", lambda _: False)
     control = removed_by_a_sudden_loss(world, shelf, feed)
     print(f"\nremoved when a source is suddenly empty: {removed} (without the guard: {control})")
@@ -349,7 +349,7 @@ def test_a_source_is_due_when_its_time_has_come(world: World, shelf: Shelf) -> N
     feed = world.keep(URI, every=3600)
     now = datetime.now(UTC)
     assert [each.id for each in world.keeper.due(now)] == [feed.id]
-    world.keeper.run_due()
+    world.sync_source(feed)
     assert world.keeper.due(now) == []
     assert len(world.texts("text")) == 2
     assert [each.id for each in world.keeper.due(now + timedelta(hours=2))] == [feed.id]
@@ -363,26 +363,38 @@ def test_a_source_is_due_when_its_time_has_come(world: World, shelf: Shelf) -> N
 
 def test_a_failed_sync_is_tried_again_soon(world: World, shelf: Shelf) -> None:
     feed = world.keep(URI, every=86_400)
-    with shelf.unreachable():
-        world.keeper.run_due()
+    with shelf.unreachable(), pytest.raises(SourceUnavailable):
+        world.sync_source(feed)
     kept = world.keeper.feed(feed.id)[0]
     assert kept.state is FeedState.FAILED
     assert kept.due_at is not None
     assert kept.due_at - datetime.now(UTC) < timedelta(minutes=6)
 
 
-def test_the_loop_syncs_what_is_due_and_stops_when_told(world: World, shelf: Shelf) -> None:
+def test_a_worker_syncs_what_is_due_as_a_job(world: World, shelf: Shelf) -> None:
     feed = world.keep(URI, every=3600)
-    stop = threading.Event()
-    loop = threading.Thread(target=world.keeper.run, args=(stop,))
-    loop.start()
-    until = time.monotonic() + 30
-    while world.keeper.feed(feed.id)[0].state is not FeedState.OK and time.monotonic() < until:
-        time.sleep(0.05)
-    stop.set()
-    loop.join(10)
-    assert not loop.is_alive()
+    worker = world.new_worker()
+    worker.watch(world.keeper)
+    assert worker.work_one()
+    assert not worker.work_one()
     assert world.keeper.feed(feed.id)[0].counts == {"indexed": 2}
+    (job,) = world.catalog.jobs(Principal("root", roles=frozenset({"admin"})))
+    assert (job.kind, job.subject, job.state, job.done) == ("sync", feed.id, "done", 2)
+
+
+def test_a_source_that_cannot_be_reached_is_tried_again_as_the_same_job(
+    world: World, shelf: Shelf
+) -> None:
+    world.keep(URI, every=3600)
+    worker = world.new_worker(pace=Pace(retry_seconds=0))
+    worker.watch(world.keeper)
+    with shelf.unreachable():
+        for _ in range(3):
+            assert worker.work_one()
+    assert worker.work_one()
+    (job,) = world.catalog.jobs(Principal("root", roles=frozenset({"admin"})))
+    assert (job.state, job.attempts) == ("done", 4)
+    assert len(world.texts("text")) == 2
 
 
 def test_two_syncs_of_one_source_do_not_meet(world: World, shelf: Shelf, feed: Feed) -> None:

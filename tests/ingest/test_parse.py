@@ -338,3 +338,13 @@ def _answer_once(listener: socket.socket, answer: bytes) -> None:
         connection.sendall(answer)
         connection.shutdown(socket.SHUT_WR)
         connection.recv(65536)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="priorities are read from /proc")
+def test_parsing_lets_everybody_else_go_first() -> None:
+    with JailedParser() as parser:
+        assert parser.ping()
+        fields = Path(f"/proc/{_server_of(parser)}/stat").read_text().rpartition(")")[2].split()
+    nice, policy = int(fields[16]), int(fields[38])
+    assert nice == min(os.getpriority(os.PRIO_PROCESS, 0) + 10, 19)
+    assert policy == os.SCHED_BATCH

@@ -112,7 +112,7 @@ def test_bad_and_repeated_lines_are_reported_and_the_rest_goes_on(world: World) 
         ("line 2", "rejected", "bad_line"),
         ("line 4", "indexed", ""),
     ]
-    assert {each.code for each in world.catalog.failures()} == {"duplicate_id", "bad_line"}
+    assert {each.code for each in world.catalog.refused()} == {"duplicate_id", "bad_line"}
     assert world.texts("first")[0] == "first"
 
 
@@ -124,7 +124,7 @@ def test_a_file_that_became_unreadable_is_noted_and_stays_what_it_was(world: Wor
     assert event.reason
     assert event.code
     assert world.texts("handbook") == before != []
-    assert [each.uri for each in world.catalog.failures()] == ["/docs/a.pdf"]
+    assert [each.uri for each in world.catalog.refused()] == ["/docs/a.pdf"]
 
 
 def test_a_document_without_text_is_reported_kept_and_not_found(world: World) -> None:
@@ -274,7 +274,7 @@ def test_a_parser_that_is_down_stops_the_run_and_blames_no_file(world: World) ->
     world.wire(BrokenParser(ParserFailed("no parser", code="unavailable")))
     with pytest.raises(ParserFailed):
         world.ingest("c.jsonl", "anything")
-    assert world.catalog.failures() == []
+    assert world.catalog.refused() == []
 
 
 @pytest.fixture

@@ -132,7 +132,7 @@ def test_nothing_is_removed_from_a_folder_that_cannot_be_listed(
         assert by_name(world, docs) == {"sub": "rejected", "a.txt": "unchanged"}
     assert "the banana text" in world.texts("banana")
     world.sync(docs)
-    assert world.catalog.failures() == []
+    assert world.catalog.refused() == []
 
 
 def test_a_file_that_vanishes_before_its_turn_is_reported_and_removed_the_next_time(
@@ -144,12 +144,12 @@ def test_a_file_that_vanishes_before_its_turn_is_reported_and_removed_the_next_t
     codes = {Path(event.uri).name: event.code for event in events}
     assert codes == {"a.txt": "unreadable", "b.txt": ""}
     assert by_name(world, docs) == {"a.txt": "removed", "b.txt": "unchanged"}
-    assert world.catalog.failures() == []
+    assert world.catalog.refused() == []
 
 
 def test_notes_on_bad_files_last_until_the_file_is_good_or_gone(world: World, docs: Path) -> None:
     def noted() -> set[str]:
-        return {Path(failure.uri).name for failure in world.catalog.failures()}
+        return {Path(failure.uri).name for failure in world.catalog.refused()}
 
     (docs / "bad.pdf").write_bytes(b"no pdf")
     write(docs / "old.doc", "?")
@@ -168,11 +168,11 @@ def test_a_file_that_is_bad_for_a_while_and_then_as_before_is_noted_no_more(
     world.sync(docs)
     (docs / "a.txt").write_bytes(bytes(range(256)))
     world.sync(docs)
-    assert world.catalog.failures() != []
+    assert world.catalog.refused() != []
     assert "the apple text" in world.texts("apple")
     write(docs / "a.txt", "the apple text")
     assert outcomes(world.sync(docs)) == [UNCHANGED, UNCHANGED]
-    assert world.catalog.failures() == []
+    assert world.catalog.refused() == []
 
 
 def test_a_line_that_was_bad_is_noted_no_more_once_it_is_mended(world: World, docs: Path) -> None:
@@ -184,7 +184,7 @@ def test_a_line_that_was_bad_is_noted_no_more_once_it_is_mended(world: World, do
     ):
         write(lines, content)
         world.sync(docs)
-        assert {Path(failure.uri).name for failure in world.catalog.failures()} == notes
+        assert {Path(failure.uri).name for failure in world.catalog.refused()} == notes
 
 
 def test_statistics_follow_what_changed(world: World, docs: Path) -> None:

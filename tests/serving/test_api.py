@@ -610,3 +610,53 @@ def test_what_holds_little_text_is_listed_page_by_page(
     assert [gap["document_id"] for gap in rest["documents"]] == blank[2:]
     assert rest["next"] is None
     assert all("no text" in gap.reasons[0] for gap in first.documents)
+
+
+# --- jobs and the quarantine --------------------------------------------------------------------
+
+
+def hand_in(client: TestClient, name: str, data: bytes) -> dict[str, Any]:
+    taken = client.post("/v1/documents", files={"file": (name, data)})
+    assert taken.status_code == 202
+    body: dict[str, Any] = taken.json()
+    return body
+
+
+def work(house: QuickHouse) -> None:
+    while house.worker.work_one():
+        pass
+
+
+def test_a_job_is_shown_held_and_let_go_on(house: QuickHouse, client: TestClient) -> None:
+    url = "/v1/jobs/" + hand_in(client, "a.txt", b"a text")["id"]
+    listed = client.get("/v1/jobs").json()
+    schemas.JobsOut.model_validate(listed)
+    assert [job["status_url"] for job in listed["jobs"]] == [url]
+    assert client.post(f"{url}/pause").json()["state"] == "paused"
+    assert client.get("/v1/submissions").json()["submissions"][0]["state"] == "received"
+    work(house)
+    refused = client.post(f"{url}/pause")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "not_now")
+    assert client.post(f"{url}/resume").json()["state"] == "waiting"
+    work(house)
+    done = client.get(url).json()
+    assert (done["state"], done["done"], done["total"]) == ("done", 1, 1)
+    assert client.get("/v1/jobs", params={"state": "done"}).json()["jobs"] == [done]
+    assert client.get("/v1/jobs", params={"state": ["dead", "paused"]}).json()["jobs"] == []
+    assert client.get("/v1/jobs", params={"state": "lost"}).status_code == 422
+    assert client.delete(url).json() == done
+    assert client.get(f"/v1/jobs/{ABSENT}").status_code == 404
+
+
+def test_what_failed_twice_is_listed_and_freed(house: QuickHouse, client: TestClient) -> None:
+    for _ in range(2):
+        hand_in(client, "a.pdf", b"no pdf")
+        work(house)
+    body = client.get("/v1/quarantine").json()
+    schemas.QuarantineOut.model_validate(body)
+    (held,) = body["quarantine"]
+    assert (held["code"], held["attempts"]) == ("wrong_type", 2)
+    freed = client.post(f"/v1/quarantine/{held['id']}/retry").json()
+    assert freed["quarantined"] is False
+    assert client.get("/v1/quarantine").json() == {"quarantine": []}
+    assert client.post(f"/v1/quarantine/{ABSENT}/retry").status_code == 404

@@ -41,6 +41,7 @@ from serving.api import create_app
 from serving.auth import Gate
 from serving.events import AnswerEvent, CitationEvent, DeltaEvent, Event, PassagesEvent
 from serving.services import Services
+from tests.fakes import FakeJobs
 
 WHEN = datetime(2024, 1, 1, tzinfo=UTC)
 TEXT = (
@@ -255,6 +256,7 @@ def serving(script: Script, gate: Gate | None = None) -> Iterator[str]:
         retriever=script,
         library=script,
         intake=script,
+        jobs=FakeJobs(),
         gate=gate or Gate(),
         health=script.health,
         version="0.1.0",

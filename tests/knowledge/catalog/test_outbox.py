@@ -8,7 +8,7 @@ import pytest
 
 from knowledge.catalog.store import SqlCatalog
 from knowledge.errors import NotFound
-from knowledge.models import NOBODY, Principal, Submission, SubmissionState
+from knowledge.models import NOBODY, JobState, Principal, Submission, SubmissionState
 from tests.catalogs import ALICE, BOB, document, publish, upload
 
 LEASE = timedelta(minutes=5)
@@ -19,7 +19,7 @@ ADMIN = Principal("root", roles=frozenset({"admin"}))
 def finish(
     catalog: SqlCatalog,
     submission: Submission,
-    state: SubmissionState = SubmissionState.DONE,
+    state: JobState = JobState.DONE,
     *documents: str,
 ) -> None:
     catalog.finish(submission.id, state, reason="because", documents=documents)
@@ -51,7 +51,8 @@ def test_the_oldest_is_claimed_first_and_only_once(catalog: SqlCatalog) -> None:
         "report 3.pdf",
         None,
     ]
-    assert claimed[0] == replace(upload(1), state=SubmissionState.WORKING, attempts=1)
+    first = catalog.submission(upload(1).id, ALICE)
+    assert first == replace(upload(1), state=SubmissionState.WORKING, attempts=1)
 
 
 def test_a_claim_whose_lease_ran_out_is_taken_over(catalog: SqlCatalog) -> None:
@@ -97,7 +98,7 @@ def test_a_lease_is_renewed_only_by_its_holder(catalog: SqlCatalog) -> None:
     assert catalog.renew(upload().id, "mine", lease=LEASE) is True
     assert catalog.renew(upload().id, "somebody", lease=LEASE) is False
     assert catalog.claim("somebody", lease=LEASE) is None
-    finish(catalog, upload(), SubmissionState.CANCELLED)
+    finish(catalog, upload(), JobState.CANCELLED)
     assert catalog.renew(upload().id, "mine", lease=LEASE) is False
 
 
@@ -105,9 +106,9 @@ def test_a_claim_handed_back_is_no_attempt(catalog: SqlCatalog) -> None:
     catalog.submit(upload())
     catalog.claim("w", lease=LEASE)
 
-    catalog.hand_back(upload().id)
+    catalog.hand_back(upload().id, "w")
     assert catalog.submission(upload().id, ALICE) == upload()
-    catalog.hand_back(upload().id)
+    catalog.hand_back(upload().id, "w")
     assert catalog.submission(upload().id, ALICE).attempts == 0
 
 
@@ -125,7 +126,7 @@ def test_released_claims_count_as_attempts(catalog: SqlCatalog) -> None:
 
 def test_how_it_ended_is_written_with_its_documents_in_order(catalog: SqlCatalog) -> None:
     catalog.submit(upload())
-    finish(catalog, upload(), SubmissionState.DONE, "b", "a")
+    finish(catalog, upload(), JobState.DONE, "b", "a")
 
     ended = catalog.submission(upload().id, ALICE)
 
@@ -133,19 +134,17 @@ def test_how_it_ended_is_written_with_its_documents_in_order(catalog: SqlCatalog
     assert ended.document_ids == ("b", "a")
 
 
-@pytest.mark.parametrize(
-    "final", [SubmissionState.CANCELLED, SubmissionState.DONE, SubmissionState.FAILED]
-)
-def test_what_has_ended_stays_as_it_is(catalog: SqlCatalog, final: SubmissionState) -> None:
+@pytest.mark.parametrize("final", [state for state in JobState if state.final])
+def test_what_has_ended_stays_as_it_is(catalog: SqlCatalog, final: JobState) -> None:
     catalog.submit(upload())
     catalog.claim("w", lease=AT_ONCE)
     finish(catalog, upload(), final, "a")
 
-    finish(catalog, upload(), SubmissionState.RECEIVED)
-    finish(catalog, upload(), SubmissionState.DONE, "x", "y")
-    catalog.hand_back(upload().id)
+    finish(catalog, upload(), JobState.FAILED)
+    finish(catalog, upload(), JobState.DONE, "x", "y")
+    catalog.hand_back(upload().id, "w")
 
-    assert catalog.submission(upload().id, ALICE).state is final
+    assert catalog.job(upload().id, ALICE).state is final
     assert catalog.submission(upload().id, ALICE).document_ids == ("a",)
     assert catalog.release() == 0
     assert catalog.claim("w", lease=LEASE) is None
@@ -174,7 +173,7 @@ def test_uploads_are_listed_newest_first_for_whoever_handed_them_in(catalog: Sql
         catalog.submit(upload(number))
     catalog.submit(upload(4, by="bob"))
     catalog.submit(upload(5, by=""))
-    finish(catalog, upload(2), SubmissionState.DONE, "a")
+    finish(catalog, upload(2), JobState.DONE, "a")
 
     assert [each.name for each in catalog.submissions(ALICE)] == [
         "report 3.pdf",
@@ -193,7 +192,7 @@ def test_bytes_are_wanted_until_their_upload_has_ended(catalog: SqlCatalog) -> N
     assert catalog.wanted("d1") is True
     catalog.claim("w", lease=LEASE)
     assert catalog.wanted("d1") is True
-    finish(catalog, upload(), SubmissionState.FAILED)
+    finish(catalog, upload(), JobState.FAILED)
     assert catalog.wanted("d1") is False
 
 
@@ -201,7 +200,7 @@ def test_bytes_are_wanted_while_a_document_made_of_them_is_live(catalog: SqlCata
     for uri in ("a", "b"):
         publish(catalog, document(uri), "text")
     catalog.submit(upload())
-    finish(catalog, upload(), SubmissionState.DONE, document("a").id, document("b").id)
+    finish(catalog, upload(), JobState.DONE, document("a").id, document("b").id)
 
     assert catalog.wanted("d1") is True
     catalog.remove(document("a").id)
@@ -213,15 +212,15 @@ def test_bytes_are_wanted_while_a_document_made_of_them_is_live(catalog: SqlCata
 def test_replaced_bytes_are_not_wanted_any_more(catalog: SqlCatalog) -> None:
     publish(catalog, document("a"), "text")
     catalog.submit(upload(1, digest="old"))
-    finish(catalog, upload(1), SubmissionState.DONE, document("a").id)
+    finish(catalog, upload(1), JobState.DONE, document("a").id)
     catalog.submit(upload(2, digest="new"))
-    finish(catalog, upload(2), SubmissionState.DONE, document("a").id)
+    finish(catalog, upload(2), JobState.DONE, document("a").id)
 
     assert catalog.wanted("new") is True
     assert catalog.wanted("old") is False
     catalog.submit(upload(3, digest="old"))
     assert catalog.wanted("old") is True
-    finish(catalog, upload(3), SubmissionState.DONE, document("a").id)
+    finish(catalog, upload(3), JobState.DONE, document("a").id)
     assert catalog.wanted("old") is True
     assert catalog.wanted("new") is False
 

@@ -11,8 +11,8 @@ def test_a_refused_file_is_noted_with_the_latest_reason(catalog: SqlCatalog) -> 
 
     assert catalog.rejections(FOLDER.id) == {"a.pdf": ("unreadable", "It is damaged.")}
     assert catalog.counts().failures == 2
-    assert [failure.code for failure in catalog.failures()] == ["too_large", "unreadable"]
-    assert [failure.source_id for failure in catalog.failures(limit=1)] == ["other"]
+    assert [failure.code for failure in catalog.refused()] == ["too_large", "unreadable"]
+    assert [failure.source_id for failure in catalog.refused(limit=1)] == ["other"]
 
 
 def test_accepted_files_are_no_longer_noted(catalog: SqlCatalog) -> None:

@@ -24,7 +24,7 @@ from knowledge.catalog.overview import Counts
 from knowledge.catalog.schema import metadata
 from knowledge.catalog.store import SqlCatalog
 from knowledge.errors import CatalogUnavailable, ConfigurationError
-from knowledge.models import Document, Hit, Passage, SubmissionState
+from knowledge.models import Document, Hit, JobState, Passage
 from knowledge.ports import Ledger, Library, Outbox
 from tests.catalogs import ALICE, CHUNK, FOLDER, document, prepare, publish, upload
 
@@ -71,7 +71,7 @@ def test_the_comparison_would_notice_a_missing_column(catalog: SqlCatalog, url: 
     database = Database.connect(url)
     try:
         with database.writing() as connection:
-            connection.execute(text("ALTER TABLE submissions DROP COLUMN worker"))
+            connection.execute(text("ALTER TABLE submissions DROP COLUMN size"))
             assert compare_metadata(MigrationContext.configure(connection), metadata) != []
     finally:
         database.close()
@@ -243,7 +243,7 @@ def test_the_operator_sees_how_much_there_is(catalog: SqlCatalog) -> None:
     prepare(catalog, document("c"), "x")
     catalog.submit(upload(1))
     catalog.submit(upload(2))
-    catalog.finish(upload(1).id, SubmissionState.DONE, reason="", documents=["a"])
+    catalog.finish(upload(1).id, JobState.DONE, reason="", documents=["a"])
     catalog.reject("folder", "bad.pdf", code="encrypted", reason="It needs a password.")
 
     assert catalog.counts() == Counts(
@@ -251,7 +251,7 @@ def test_the_operator_sees_how_much_there_is(catalog: SqlCatalog) -> None:
         chunks=5,
         by_collection={"main": 1, "hr": 1},
         revisions={"live": 2, "dead": 1, "upserted": 1},
-        submissions={"done": 1, "received": 1},
+        jobs={"done": 1, "waiting": 1},
         failures=1,
     )
 

@@ -1,0 +1,160 @@
+"""What each kind of job does: its documents, one event each, and what is left to do at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ingest.discover import holds_lines, media_type, quote
+from ingest.originals import Originals
+from ingest.pipeline import UPLOADED_BY, File, Known, Pipeline, remove_documents
+from ingest.recover import clean
+from ingest.visit import held_documents
+from knowledge.models import (
+    IngestEvent,
+    Job,
+    JobState,
+    Outcome,
+    Principal,
+    Source,
+    Submission,
+    derive_id,
+)
+from knowledge.ports import Index, Ledger, Outbox, SourceSync
+
+MOST_REASONS = 5
+
+_WORKER = Principal(user="worker", roles=frozenset({"admin"}))
+
+
+@dataclass(slots=True)
+class Result:
+    """What became of a job so far."""
+
+    indexed: dict[str, Known] = field(default_factory=dict)
+    """Documents that this run made visible."""
+    documents: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
+    former: set[str] = field(default_factory=set)
+    """Digests of what was live before."""
+    done: int = 0
+    total: int = 0
+
+    def add(self, event: IngestEvent) -> None:
+        """Note one event of the pipeline."""
+        self.done += 1
+        self.total = max(self.total, event.total, self.done)
+        if event.outcome is Outcome.REJECTED:
+            self.refusals.append(event.reason)
+        elif event.document_id is not None and event.outcome is not Outcome.REMOVED:
+            self.documents.append(event.document_id)
+            if event.reason:
+                self.notes.append(event.reason)
+            if event.outcome is not Outcome.UNCHANGED:
+                self.indexed[event.document_id] = Known(event.uri, "", "")
+
+    @property
+    def state(self) -> JobState:
+        """Done when anything of it is a document now; an empty file of lines is done, too."""
+        return JobState.FAILED if self.refusals and not self.documents else JobState.DONE
+
+    @property
+    def reason(self) -> str:
+        """Say what was not indexed and why, at most a few of many."""
+        told = [*self.refusals, *self.notes]
+        more = f"; and {len(told) - MOST_REASONS} more" if len(told) > MOST_REASONS else ""
+        return "; ".join(told[:MOST_REASONS]) + more
+
+
+class Work(Protocol):
+    """What one kind of job does; can be done over from any place."""
+
+    def events(self, job: Job, result: Result) -> Generator[IngestEvent, None, None]:
+        """Do it; each event follows its durable effect."""
+
+    def settle(self, job: Job, result: Result) -> None:
+        """Tidy up after a run that has ended, been cancelled, or been overtaken."""
+
+
+class UploadWork:
+    """Makes a file that was handed in answerable."""
+
+    def __init__(
+        self,
+        *,
+        outbox: Outbox,
+        ledger: Ledger,
+        index: Index,
+        originals: Originals,
+        pipeline: Pipeline,
+    ) -> None:
+        self._outbox = outbox
+        self._ledger = ledger
+        self._index = index
+        self._originals = originals
+        self._pipeline = pipeline
+
+    def events(self, job: Job, result: Result) -> Generator[IngestEvent, None, None]:
+        """Ingest the file."""
+        submission = self._outbox.submission(job.subject, _WORKER)
+        source = upload_source(submission)
+        self._ledger.ensure_source(source)
+        held = held_documents(self._ledger, source)
+        known = {key: each for documents in held.values() for key, each in documents.items()}
+        result.former = {each.digest for each in known.values()}
+        yield from self._pipeline.ingest([self._file(submission, source, known)])
+
+    def _file(self, submission: Submission, source: Source, known: dict[str, Known]) -> File:
+        return File(
+            source=source,
+            uri=source.uri,
+            name=submission.name,
+            data=self._originals.read(submission.digest),
+            access=submission.access,
+            media_type=media_type(submission.name),
+            holds_lines=holds_lines(submission.name),
+            known=known,
+            sets_access=True,
+            metadata={UPLOADED_BY: submission.submitted_by},
+        )
+
+    def settle(self, job: Job, result: Result) -> None:
+        """Let go of files that nothing rests on any more.
+
+        Of a cancelled upload, first make invisible what had become visible before we learned of it.
+        """
+        state = self._outbox.job(job.id, _WORKER).state
+        if state is JobState.CANCELLED:
+            remove_documents(self._ledger, result.indexed)
+            clean(self._ledger, self._index)
+        if state.final:
+            digest = self._outbox.submission(job.subject, _WORKER).digest
+            self._originals.drop({digest, *result.former})
+
+
+class SyncWork:
+    """Brings a source up to date."""
+
+    def __init__(self, sources: SourceSync) -> None:
+        self._sources = sources
+
+    def events(self, job: Job, result: Result) -> Generator[IngestEvent, None, None]:
+        """Sync the source."""
+        yield from self._sources.sync_source(job.subject)
+
+    def settle(self, job: Job, result: Result) -> None:
+        """Leave everything: a sync that ends early is carried on by the next."""
+
+
+def upload_source(submission: Submission) -> Source:
+    """Return the source of all uploads of one name by one person to one collection.
+
+    So a later one becomes a new revision of the same document, and nobody can replace what
+    somebody else handed in under the same name.
+    """
+    who, name = submission.submitted_by, submission.name
+    identity = derive_id("upload", submission.collection, who, name)
+    uri = f"upload:{quote(who)}/{quote(name)}"
+    return Source(identity, kind="upload", uri=uri, collection=submission.collection)
