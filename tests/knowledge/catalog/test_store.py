@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,7 +25,7 @@ from knowledge.catalog.overview import Counts
 from knowledge.catalog.schema import metadata
 from knowledge.catalog.store import SqlCatalog
 from knowledge.errors import CatalogUnavailable, ConfigurationError
-from knowledge.models import Document, Hit, JobState, Passage
+from knowledge.models import Document, Hit, JobState, Passage, SubmissionState
 from knowledge.ports import Ledger, Library, Outbox
 from tests.catalogs import ALICE, CHUNK, FOLDER, document, prepare, publish, upload
 
@@ -85,6 +86,28 @@ def test_migrations_go_back_down(catalog: SqlCatalog, url: str) -> None:
             assert inspect(connection).get_table_names() == ["alembic_version"]
     finally:
         database.close()
+
+
+def test_uploads_keep_their_state_when_jobs_come_and_when_they_go(
+    catalog: SqlCatalog, url: str
+) -> None:
+    for number, kept in enumerate(SubmissionState):
+        catalog.submit(replace(upload(number), state=kept, reason="because", attempts=number))
+    catalog.reject("folder", "bad.pdf", code="encrypted", reason="It needs a password.")
+    before = catalog.submissions(ALICE)
+    database = Database.connect(url)
+    try:
+        with database.writing() as connection:
+            command.downgrade(configuration(connection), "0004-1")
+            states = connection.execute(text("SELECT state FROM submissions")).scalars().all()
+            assert sorted(states) == sorted(SubmissionState)
+            command.upgrade(configuration(connection), "head")
+    finally:
+        database.close()
+    assert catalog.submissions(ALICE) == before
+    (refused,) = catalog.refused()
+    assert refused.first_seen_at == refused.seen_at
+    assert catalog.refused_one(refused.id) == refused
 
 
 def test_a_catalog_of_a_newer_version_is_refused_with_advice(catalog: SqlCatalog, url: str) -> None:
