@@ -30,8 +30,8 @@ def test_headings_paragraphs_pages_and_boxes_are_found() -> None:
     ]
     box = parsed.blocks[0].box
     assert box is not None
-    # drawn with its baseline at y = 770 of 842 points, capital letters of about 13 points
-    assert (box.x0, box.y0, box.y1) == pytest.approx((73, 58, 72), abs=2)
+    # drawn with its baseline at y = 770 of 842 points, in a font 21 points high with its descent
+    assert (box.x0, box.y0, box.y1) == pytest.approx((72, 55, 76), abs=2)
 
 
 def test_an_empty_line_ends_a_paragraph_and_a_bullet_begins_an_item() -> None:

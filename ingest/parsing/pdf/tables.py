@@ -1,0 +1,483 @@
+"""Finds tables without a grid of rules: rows of cells that stand below each other.
+
+Columns are the stretches that cells of data cover, parted by stretches that none covers. Lines are
+joined to rows by shades and rules where there are some, else by the wrapping of labels.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
+
+from ingest.parsing.builder import Row
+from ingest.parsing.pdf.cells import Rows, into_cells, is_amount, is_figure
+from ingest.parsing.pdf.page import Area, Drawn, Piece, Table, around
+
+_NEAR = 2.4  # line heights: rows further apart are not of one table
+_FAR_CELL = 0.9  # line heights: the gap that makes two cells of two pieces of text
+_MOST_LABELS = 5  # rows of labels only in a row
+_CONNECTS = re.compile(
+    r"(?:[,;(/]|\w-|\b(?:and|or|of|the|to|for|in|on|by|from|with|at|a|an|per|than|as|its|that))$"
+)
+_MARK = re.compile(r"\(?(?:\d{1,2}|[a-z])\)|[*†‡%)]+")
+
+Column = tuple[float, float]
+
+
+@dataclass(slots=True)
+class _Line:
+    """One line of a table: its cells by column."""
+
+    cells: dict[int, Piece]
+    y0: float
+    y1: float
+    spans: frozenset[int] = frozenset()
+    """Columns whose cell also covers the next ones."""
+
+
+def find_tables(rows: Rows, drawn: Drawn, page: int) -> Iterator[Table | Rows]:
+    """Yield tables, and between them the rows that belong to none, from top to bottom."""
+    cells = [into_cells(row) for row in rows]
+    done = start = 0
+    while start < len(rows):
+        stop = _run(cells, start)
+        found = _table(cells, start, stop, done, drawn, page) if stop > start + 1 else None
+        if found is None:
+            start = max(stop, start + 1)
+            continue
+        first, last, table = found
+        if first > done:
+            yield rows[done:first]
+        yield table
+        done = start = last
+    if done < len(rows):
+        yield rows[done:]
+
+
+# --- which rows ---------------------------------------------------------------------------------
+
+
+def _run(cells: Rows, start: int) -> int:
+    """Return the end of the rows from `start` that may be a table; `start` itself if none."""
+    if not _is_gridlike(cells[start]):
+        return start
+    left = min(cell.x0 for row in cells for cell in row)
+    right = max(cell.x1 for row in cells for cell in row)
+    end, labels = start + 1, 0
+    for index in range(start + 1, len(cells)):
+        row, above = cells[index], cells[index - 1]
+        height = row[0].y1 - row[0].y0
+        gap = min(c.y0 for c in row) - max(c.y1 for c in above)
+        if gap > _NEAR * height and not _resumes(cells, start, index, gap):
+            break
+        if gap > 0.5 * height and _begins_another(cells, start, index):
+            break
+        if _is_gridlike(row):
+            end, labels = index + 1, 0
+        elif _is_prose(row, right - left) or labels >= _MOST_LABELS:
+            break
+        else:
+            labels += 1
+    return end
+
+
+def _resumes(cells: Rows, start: int, index: int, gap: float) -> bool:
+    """Say whether the table goes on below a wide gap: soon there are figures in its columns."""
+    height = cells[index][0].y1 - cells[index][0].y0
+    soon = next((row for row in cells[index : index + 4] if _is_gridlike(row)), None)
+    if soon is None or gap > 2 * _NEAR * height or not is_amount(soon[-1].text):
+        return False
+    columns = _columns(_data(cells[start:index]))
+    return len(columns) == len(soon) and all(
+        cell.x0 < x1 and x0 < cell.x1 for cell, (x0, x1) in zip(soon, columns, strict=True)
+    )
+
+
+def _begins_another(cells: Rows, start: int, index: int) -> bool:
+    """Say whether a row is the header of another table: it has no figures but other columns."""
+    row = cells[index]
+    if index < start + 3 or len(row) < 2 or any(is_amount(cell.text) for cell in row[1:]):
+        return False
+    above = _columns(_data(cells[start:index]))
+    below = _columns(_data(cells[index : index + 8]))
+    if len(above) < 2 or len(below) < 2:
+        return False
+    return len(above) != len(below) or any(
+        min(a[1], b[1]) <= max(a[0], b[0]) for a, b in zip(above, below, strict=True)
+    )
+
+
+def _data(run: Rows) -> Rows:
+    """Return the rows that have figures right of their first cell."""
+    return [row for row in run if len(row) > 1 and any(is_amount(cell.text) for cell in row[1:])]
+
+
+def _is_gridlike(row: list[Piece]) -> bool:
+    return len(row) > 1 and any(
+        right.x0 - left.x1 > _FAR_CELL * (right.y1 - right.y0) or is_figure(right.text)
+        for left, right in pairwise(row)
+    )
+
+
+def _is_prose(row: list[Piece], width: float) -> bool:
+    return row[-1].x1 - row[0].x0 > 0.7 * width and sum(len(cell.text) for cell in row) > 60
+
+
+def _above_header(heads: Rows) -> int:
+    """Return how many of the lines are titles that stand apart above the header."""
+    apart = 0
+    for place, (row, below) in enumerate(pairwise(heads), 1):
+        gap = min(cell.y0 for cell in below) - max(cell.y1 for cell in row)
+        if gap > 1.2 * (row[0].y1 - row[0].y0):
+            apart = place
+    return apart
+
+
+# --- which columns ------------------------------------------------------------------------------
+
+
+def _table(
+    cells: Rows, start: int, stop: int, floor: int, drawn: Drawn, page: int
+) -> tuple[int, int, Table] | None:
+    """Return the first row, the row after the last, and the table; None if it is none."""
+    run = cells[start:stop]
+    data = _data(run)
+    numeric = len(data) >= 2
+    columns = _columns(data if numeric else run)
+    if len(columns) < 2 or not (numeric or _is_text_table(run, columns)):
+        return None
+    if numeric and not _is_numeric(data, columns):
+        return None
+    first = _with_header(cells, start, floor, columns)
+    last = _with_last_label(cells, stop, columns)
+    heads = _header_lines([_line(row, columns) for row in cells[first:last]]) if numeric else 1
+    skipped = _above_header(cells[first : first + heads])
+    first, heads = first + skipped, heads - skipped
+    lines = [
+        _line(row, columns, cells[first + place + 1], drawn) if place < heads else _line(row, columns)
+        for place, row in enumerate(cells[first:last])
+    ]
+    groups = _grouped(lines[:heads], lines[heads:], drawn, numeric=numeric)
+    header_rows = len(groups[0])
+    rows = [_row(group, len(columns), page) for part in groups for group in part]
+    return first, last, Table(rows, header_rows, page)
+
+
+def _columns(rows: Rows) -> list[Column]:
+    """Return where columns begin and end: stretches covered by the cells of `rows`."""
+    tolerated = len(rows) // 25
+    edges = sorted(
+        edge
+        for row in rows
+        for cell in row
+        for edge in ((cell.x0 + 0.3, 0, 1), (max(cell.x1 - 0.3, cell.x0 + 0.4), 1, -1))
+    )
+    columns: list[Column] = []
+    covering, begin = 0, None
+    for x, _, step in edges:
+        before, covering = covering, covering + step
+        if before <= tolerated < covering:
+            begin = x
+        elif covering <= tolerated < before and begin is not None:
+            columns.append((begin, x))
+    return _merged(columns, rows)
+
+
+def _merged(columns: list[Column], rows: Rows) -> list[Column]:
+    """Join columns that are too close, or of which one holds only marks to the other's figures."""
+    merged: list[Column] = []
+    for column in columns:
+        inside = [c for row in rows for c in row if column[0] <= (c.x0 + c.x1) / 2 <= column[1]]
+        marks = inside and all(_MARK.fullmatch(cell.text) for cell in inside)
+        close = merged and column[0] - merged[-1][1] < 1.5
+        if merged and (close or (marks and column[0] - merged[-1][1] < 12)):
+            merged[-1] = (merged[-1][0], column[1])
+        else:
+            merged.append(column)
+    return merged
+
+
+def _is_numeric(data: Rows, columns: list[Column]) -> bool:
+    """Say whether what stands right of the labels are mostly figures."""
+    right = [cell.text for row in data for cell in row if cell.x0 > columns[0][1] - 1]
+    return 2 * sum(map(is_figure, right)) >= len(right) > 0
+
+
+def _is_text_table(run: Rows, columns: list[Column]) -> bool:
+    """Say whether at least three rows have cells that are aligned in each further column."""
+    full = [row for row in run if len(row) > 1]
+    if len(full) < 3 or any(b[0] - a[1] < 6 for a, b in pairwise(columns)):
+        return False
+    aligned = total = 0
+    for x0, x1 in columns[1:]:
+        inside = [cell for row in full for cell in row if x0 - 1 <= cell.x0 and cell.x1 <= x1 + 1]
+        if len(inside) < 2:
+            return False
+        lefts, rights = [cell.x0 for cell in inside], [cell.x1 for cell in inside]
+        middles = [(cell.x0 + cell.x1) / 2 for cell in inside]
+        total += len(inside)
+        aligned += max(_agreeing(lefts), _agreeing(rights), _agreeing(middles))
+    return aligned >= 0.75 * total
+
+
+def _agreeing(places: list[float]) -> int:
+    usual = median(places)
+    return sum(abs(place - usual) < 3 for place in places)
+
+
+def _with_header(cells: Rows, start: int, floor: int, columns: list[Column]) -> int:
+    """Return the first row of the header: lines close above that stand over figures only."""
+    first = start
+    while first > floor:
+        row, below = cells[first - 1], cells[first]
+        gap = min(c.y0 for c in below) - max(c.y1 for c in row)
+        over = row[0].x0 > columns[0][1] - 2 and row[-1].x1 <= columns[-1][1] + 30
+        if not over or gap > 1.2 * (row[0].y1 - row[0].y0):
+            break
+        first -= 1
+    return first
+
+
+def _with_last_label(cells: Rows, stop: int, columns: list[Column]) -> int:
+    """Return the row after the last: a label may wrap below its figures."""
+    while stop < len(cells) and len(cells[stop]) == 1:
+        (cell,), above = cells[stop], cells[stop - 1]
+        gap = cell.y0 - max(c.y1 for c in above)
+        label = above[0] if above[0].x0 < columns[0][1] else None
+        if not label or gap > 0.4 * (cell.y1 - cell.y0) or cell.x1 > columns[0][1] + 2:
+            break
+        if not _wraps(label, cell, columns[0][1]):
+            break
+        stop += 1
+    return stop
+
+
+# --- lines to rows ------------------------------------------------------------------------------
+
+
+def _line(
+    row: list[Piece],
+    columns: list[Column],
+    below: list[Piece] | None = None,
+    drawn: Drawn | None = None,
+) -> _Line:
+    """Put the cells of a line into columns; one of a header that spans several in the leftmost."""
+    cells: dict[int, Piece] = {}
+    spans = set()
+    spanned = _spanned(row, below, columns, drawn) if drawn and below else {}
+    for place, cell in enumerate(row):
+        covered = spanned.get(place) or _covered(cell, columns)
+        column = covered[0]
+        if len(covered) > 1:
+            spans.add(column)
+        before = cells.get(column)
+        cells[column] = cell if before is None else _beside(before, cell)
+    return _Line(cells, min(c.y0 for c in row), max(c.y1 for c in row), frozenset(spans))
+
+
+def _beside(left: Piece, right: Piece) -> Piece:
+    box = around([left, right])
+    text = f"{left.text} {right.text}"
+    return left._replace(text=text, x0=box.x0, y0=box.y0, x1=box.x1, y1=box.y1)
+
+
+def _spanned(
+    row: list[Piece], below: list[Piece], columns: list[Column], drawn: Drawn
+) -> dict[int, list[int]]:
+    """Return which columns the cells of a header span, as rules below or their middles tell.
+
+    Each column belongs to the cell whose middle is nearest; a cell spans its columns if it stands
+    over their middle, and each has a cell of its own in the line below.
+    """
+    labels = columns[0][1]
+    over = [place for place, cell in enumerate(row) if (cell.x0 + cell.x1) / 2 > labels]
+    nearest: dict[int, list[int]] = {}
+    for number in range(1, len(columns)):
+        if over:
+            place = min(over, key=lambda n: abs(_middle(row[n]) - _center(columns[number])))
+            nearest.setdefault(place, []).append(number)
+    filled = {_covered(cell, columns)[0] for cell in below}
+    ruled = {place: _ruled(place, row, columns, drawn) for place in nearest}
+    centred = {
+        place: near
+        for place, near in nearest.items()
+        if len(near) == 1 or (filled.issuperset(near) and _is_centred(row[place], near, columns))
+    }
+    spanned = centred if len(centred) == len(nearest) else {}
+    return spanned | {place: found for place, found in ruled.items() if len(found) > 1}
+
+
+def _is_centred(cell: Piece, near: list[int], columns: list[Column]) -> bool:
+    x0, x1 = columns[near[0]][0], columns[near[-1]][1]
+    return abs(_middle(cell) - (x0 + x1) / 2) < 0.08 * (x1 - x0) + 3
+
+
+def _middle(cell: Piece) -> float:
+    return (cell.x0 + cell.x1) / 2
+
+
+def _center(column: Column) -> float:
+    return (column[0] + column[1]) / 2
+
+
+def _ruled(place: int, row: list[Piece], columns: list[Column], drawn: Drawn) -> list[int]:
+    """Return the columns that the rule under a cell runs along, if under this cell alone.
+
+    A rule may come in parts.
+    """
+    cell = row[place]
+    reach = cell.y1 - cell.y0
+    below = [rule for rule in drawn.across if -3 < rule.y0 - cell.y1 < 0.6 * reach]
+    x0, x1 = cell.x0 + 1, cell.x1 - 1
+    parts = sorted(below)
+    if not any(rule.x0 <= x1 and rule.x1 >= x0 for rule in parts):
+        return []
+    for rule in parts:
+        if rule.x0 <= x1 + 1.5 and rule.x1 >= x0 - 1.5:
+            x1 = max(x1, rule.x1)
+    for rule in reversed(parts):
+        if rule.x1 >= x0 - 1.5 and rule.x0 <= x1 + 1.5:
+            x0 = min(x0, rule.x0)
+    if any(x0 < _middle(other) < x1 for other in row if other is not cell):
+        return []
+    return [
+        number
+        for number, (left, right) in enumerate(columns)
+        if number and min(right, x1) - max(left, x0) > 0.5 * (right - left)
+    ]
+
+
+def _covered(cell: Piece, columns: list[Column]) -> list[int]:
+    """Return the columns that a cell covers, or the one that it is nearest to."""
+    shares = [
+        (min(cell.x1, x1) - max(cell.x0, x0)) / max(1.0, min(x1 - x0, cell.x1 - cell.x0))
+        for x0, x1 in columns
+    ]
+    covered = [number for number, share in enumerate(shares) if share > 0.5]
+    if covered:
+        return covered if len(covered) == 1 or not is_figure(cell.text) else covered[:1]
+    return [max(range(len(columns)), key=lambda number: shares[number])]
+
+
+def _header_lines(lines: Sequence[_Line]) -> int:
+    """Return how many lines stand before the first one with data."""
+    for number, line in enumerate(lines):
+        if any(column and is_amount(cell.text) for column, cell in line.cells.items()):
+            while number and set(lines[number - 1].cells) == {0} and number > 1:
+                number -= 1  # a label right above the data is a section, not a header
+            return 0 if number and set(lines[0].cells) == {0} and number == 1 else number
+    return 0
+
+
+def _grouped(
+    heads: list[_Line], data: list[_Line], drawn: Drawn, *, numeric: bool
+) -> tuple[list[list[_Line]], list[list[_Line]]]:
+    """Group lines to rows of the header and rows of data."""
+    bands = _bands(drawn, (heads + data)[0].y0, (heads + data)[-1].y1)
+    head_groups = _group(heads, lambda a, b: _same_head(a, b, drawn))
+    limit = max((line.cells[0].x1 for line in data if 0 in line.cells), default=0.0)
+
+    def same(group: list[_Line], line: _Line) -> bool:
+        above, here = _band(bands, group[-1]), _band(bands, line)
+        if above is not None or here is not None:
+            return above == here
+        return _continues(group, line, limit) if numeric else _same_text_row(group, line, data)
+
+    return head_groups, _group(data, same)
+
+
+def _group(lines, same):  # type: ignore[no-untyped-def]
+    groups: list[list[_Line]] = []
+    for line in lines:
+        if groups and same(groups[-1], line):
+            groups[-1].append(line)
+        else:
+            groups.append([line])
+    return groups
+
+
+def _bands(drawn: Drawn, top: float, bottom: float) -> list[Column]:
+    """Return the heights of shaded rows between `top` and `bottom`; none unless there are some."""
+    found = sorted(
+        {
+            (round(shade.y0, 1), round(shade.y1, 1))
+            for shade in drawn.shades
+            if shade.y1 > top and shade.y0 < bottom and 5 < shade.y1 - shade.y0 < 80
+        }
+    )
+    apart = [band for band, after in pairwise([*found, (1e9, 1e9)]) if band[1] <= after[0] + 1]
+    return apart if len(apart) >= 3 else []
+
+
+def _band(bands: list[Column], line: _Line) -> Column | None:
+    middle = (line.y0 + line.y1) / 2
+    return next((band for band in bands if band[0] <= middle <= band[1]), None)
+
+
+def _same_head(group: list[_Line], line: _Line, drawn: Drawn) -> bool:
+    """Say whether a line of the header goes on with the cells above it."""
+    above = group[-1]
+    if above.spans or line.spans or line.y0 - above.y1 > 0.8 * (line.y1 - line.y0):
+        return False
+    return not any(_underlined(cell, line, drawn) for cell in above.cells.values())
+
+
+def _underlined(cell: Piece, below: _Line, drawn: Drawn) -> bool:
+    """Say whether a rule stands between a cell and the line below."""
+    return any(
+        cell.middle < rule.y0 < (below.y0 + below.y1) / 2
+        and min(rule.x1, cell.x1) - max(rule.x0, cell.x0) > 0
+        for rule in drawn.across
+    )
+
+
+def _continues(group: list[_Line], line: _Line, limit: float) -> bool:
+    """Say whether a line of data goes on with the label of the line above."""
+    above = group[-1]
+    gap = line.y0 - above.y1
+    if gap > 0.45 * (line.y1 - line.y0):
+        return False
+    if 0 not in line.cells:
+        return set(above.cells) == {0} and all(set(part.cells) == {0} for part in group)
+    if 0 not in above.cells:
+        return False
+    valued = any(set(part.cells) != {0} for part in group)
+    if valued and set(line.cells) != {0}:
+        return False
+    return _wraps(above.cells[0], line.cells[0], limit)
+
+
+def _wraps(above: Piece, below: Piece, limit: float) -> bool:
+    """Say whether a label goes on in the line below because it found no room above."""
+    if above.text.endswith(":") or below.x0 < above.x0 - 2 or above.bold != below.bold:
+        return False
+    if _CONNECTS.search(above.text):
+        return True
+    word = below.text.split(" ", 1)[0]
+    room = (len(word) + 1) * (below.x1 - below.x0) / max(1, len(below.text))
+    full = above.x1 + room > limit - 2
+    small = bool(re.match("[a-z(]", below.text))
+    return (full and (small or below.x0 > above.x0 + 2)) or (
+        below.text[0].islower() and above.x1 > 0.6 * limit
+    )
+
+
+def _same_text_row(group: list[_Line], line: _Line, data: list[_Line]) -> bool:
+    """Say whether a line without a first cell, or closer than rows are, belongs to the row above."""
+    if 0 not in line.cells:
+        return True
+    gaps = [b.y0 - a.y1 for a, b in pairwise(data)]
+    gap = line.y0 - group[-1].y1
+    return bool(gaps) and gap < 0.6 * max(gaps) and max(gaps) > 2 + min(gaps) and gap < min(gaps) + 1
+
+
+def _row(lines: list[_Line], count: int, page: int) -> Row:
+    cells = [
+        " ".join(line.cells[column].text for line in lines if column in line.cells)
+        for column in range(count)
+    ]
+    box = around(cell for line in lines for cell in line.cells.values())
+    return Row(cells, page, box)
