@@ -13,7 +13,7 @@ _MARKER = re.compile(r"[•‣◦▪●○■□►–—*-]|\(?(?:\d{1,2}|[a-zA
 _INNER = re.compile(r"(?<=[$€£¥₹(])\s+(?=[\d.(–—-])|(?<=[\d–—-])\s+(?=[)%])|(?<=\))\s+(?=%)")
 _FIGURE = re.compile(
     r"[\[(+<>≤≥~–—-]*\s*(?:[A-Z]{0,3}[$€£¥₹])?\s*[(+–—-]*"
-    r"(?:\d[\d.,]*(?:\s?(?:%|x|pts?|bps|bp|[KMB]|million|billion|years?|months?))?|[–—-]+)"
+    r"(?:\d(?:[\d.,]*\d)?(?:\s?(?:%|x|pts?|bps|bp|[KMB]|million|billion|years?|months?))?|[–—-]+)"
     r"[)%\]]*(?:\s?\(\w{1,2}\)|[*†‡]+)?"
 )
 _NOTHING = re.compile(r"(?:N/?A|n/a|NM|nm|N/M|n/m|nil|[*†‡]+|[–—-]+\s?%?)")

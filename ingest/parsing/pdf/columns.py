@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from statistics import median
+from statistics import fmean
 
+from ingest.parsing.pdf.cells import is_figure
 from ingest.parsing.pdf.page import Piece, Pieces
 
 _PROSE = 18  # characters: a line of prose in a narrow column has more
+_LONG = 28  # characters of a line of prose, on average
 _LEAST = 4  # lines of prose on either side
+_FAR = 1e9
 _DEEPEST = 4  # columns within columns
 
 
@@ -27,9 +30,9 @@ def reading_order(pieces: Pieces, depth: int = 0) -> Iterator[list[Piece]]:
     x, top, bottom = gutter
     above, left, right, below = [], [], [], []
     for piece in pieces:
-        if piece.middle < top:
+        if piece.middle <= top:
             above.append(piece)
-        elif piece.middle > bottom:
+        elif piece.middle >= bottom:
             below.append(piece)
         else:
             (left if (piece.x0 + piece.x1) / 2 < x else right).append(piece)
@@ -43,13 +46,21 @@ def _gutter(pieces: Pieces) -> tuple[float, float, float] | None:
     if len(prose) < 2 * _LEAST:
         return None
     starts = Counter(round(piece.x0 / 3) for piece in prose)
-    leftmost = min(starts)
+    ordered = sorted(pieces, key=lambda piece: piece.middle)
     found: list[tuple[int, tuple[float, float, float]]] = []
     for start, count in starts.items():
-        if start > leftmost + 20 and count + starts[start + 1] + starts[start - 1] >= _LEAST:
-            near = [piece.x0 for piece in prose if abs(piece.x0 / 3 - start) <= 1.5]
-            found += _bands(pieces, prose, min(near) - 1.5)
+        if count + starts[start + 1] + starts[start - 1] < 2:
+            continue
+        x = min(piece.x0 for piece in prose if abs(piece.x0 / 3 - start) <= 1.5) - 1.5
+        if _parts(prose, x):
+            found += _bands(ordered, x)
     return max(found)[1] if found else None
+
+
+def _parts(prose: Pieces, x: float) -> bool:
+    """Say whether there are lines of prose enough on both sides of `x`."""
+    left = sum(piece.x1 <= x + 1 for piece in prose)
+    return left >= _LEAST and sum(piece.x0 >= x - 1 for piece in prose) >= _LEAST
 
 
 def _is_prose(piece: Piece) -> bool:
@@ -58,38 +69,32 @@ def _is_prose(piece: Piece) -> bool:
     return piece.upright and letters >= _PROSE and 3 * letters > 2 * len(text.replace(" ", ""))
 
 
-def _bands(
-    pieces: Pieces, prose: Pieces, x: float
-) -> Iterator[tuple[int, tuple[float, float, float]]]:
+def _bands(ordered: Pieces, x: float) -> Iterator[tuple[int, tuple[float, float, float]]]:
     """Yield (lines of prose, (x, top, bottom)) of each stretch in which nothing crosses `x`."""
-    crossing = sorted(
-        (piece.y0, piece.y1) for piece in pieces if piece.x0 < x - 1 and piece.x1 > x + 1
-    )
-    edges = [(-1e9, -1e9), *crossing, (1e9, 1e9)]
-    top = -1e9
-    for (_, last), (next_top, _) in zip(edges, edges[1:], strict=False):
-        top = max(top, last)
-        if next_top <= top:
+    top, inside = -_FAR, list[Piece]()
+    for piece in [*ordered, None]:
+        if piece is not None and not piece.x0 < x - 1 < x + 1 < piece.x1:
+            inside.append(piece)
             continue
-        inside = [piece for piece in prose if top <= piece.middle <= next_top]
         left = [piece for piece in inside if piece.x1 <= x + 1]
         right = [piece for piece in inside if piece.x0 >= x - 1]
-        if _are_columns(left, right, x):
-            yield len(left) + len(right), (x, top, next_top)
+        lines = _lines_of_prose(left), _lines_of_prose(right)
+        if all(lines) and _overlap(left, right):
+            yield sum(lines), (x, top, piece.middle if piece else _FAR)
+        top, inside = (piece.middle if piece else _FAR), []
 
 
-def _are_columns(left: Pieces, right: Pieces, x: float) -> bool:
-    """Say whether both sides are running text: enough lines, most of them about equally full."""
-    if min(len(left), len(right)) < _LEAST:
-        return False
-    shared = min(max(p.y1 for p in left), max(p.y1 for p in right)) - max(
-        min(p.y0 for p in left), min(p.y0 for p in right)
-    )
-    if shared < 2 * (left[0].y1 - left[0].y0) or x - median(p.x1 for p in left) > 90:
-        return False
-    return all(_is_full(side) for side in (left, right))
+def _lines_of_prose(side: Pieces) -> int:
+    """Return how many lines of prose one side has; 0 if it is not running text for the most part."""
+    prose = [piece for piece in side if _is_prose(piece)]
+    figures = sum(is_figure(piece.text) for piece in side)
+    if len(prose) < max(_LEAST, 0.4 * len(side)) or figures > 0.3 * len(side):
+        return 0
+    return len(prose) if fmean(len(piece.text) for piece in prose) > _LONG else 0
 
 
-def _is_full(side: Pieces) -> bool:
-    width = max(p.x1 for p in side) - min(p.x0 for p in side)
-    return median(p.x1 - p.x0 for p in side) > 0.6 * width
+def _overlap(left: Pieces, right: Pieces) -> bool:
+    """Say whether both sides stand beside each other for three lines and more."""
+    bottom = min(max(p.y1 for p in left), max(p.y1 for p in right))
+    top = max(min(p.y0 for p in left), min(p.y0 for p in right))
+    return bottom - top > 3 * (left[0].y1 - left[0].y0)

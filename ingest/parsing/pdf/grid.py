@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from ingest.parsing.builder import Row
-from ingest.parsing.pdf.cells import in_reading_order, into_cells, into_rows
+from ingest.parsing.pdf.cells import in_reading_order, into_cells, into_rows, is_amount
 from ingest.parsing.pdf.page import Area, Page, Piece, Table, around
 from knowledge.models import Box
 
@@ -95,7 +95,7 @@ def _grid(page: Page, across: list[Area], down: list[Area]) -> Grid | None:
         column = _slot(xs, (piece.x0 + piece.x1) / 2)
         cells.setdefault(_origin(row, column, xs, ys, across, down), []).append(piece)
     rows, columns = {row for row, _ in cells}, {column for _, column in cells}
-    if len(rows) < 2 or len(columns) < 2 or any(len(xs) > 60 for _ in (0,)):
+    if len(rows) < 2 or len(columns) < 2 or _is_coarse(cells):
         return None
     table = Table(
         [
@@ -108,6 +108,14 @@ def _grid(page: Page, across: list[Area], down: list[Area]) -> Grid | None:
     )
     stand_in = Piece("", box.x0, box.y0, box.x1, box.y1, 0.0, False)
     return Grid(table, inside, stand_in)
+
+
+def _is_coarse(cells: dict[tuple[int, int], list[Piece]]) -> bool:
+    """Say whether the rules only group the rows of a table: figures stand below each other."""
+    stacked = sum(
+        sum(is_amount(piece.text) for piece in into_cells(pieces)) > 1 for pieces in cells.values()
+    )
+    return stacked > 2
 
 
 def _levels(places: list[float]) -> list[float]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -136,7 +137,9 @@ class _PageText:
             yield from self._piece(run)
 
     def _piece(self, words: Sequence[_Word]) -> Iterator[Piece]:
-        joined = "".join(f" {word.text}" if word.spaced else word.text for word in words)
+        joined = words[0].text
+        for last, word in pairwise(words):
+            joined += f" {word.text}" if word.spaced and not _raised(last, word) else word.text
         text = " ".join(visible(_mended(joined)).split())
         if text:
             first, last = words[0], words[-1]
@@ -240,6 +243,12 @@ def _parts(run: Sequence[_Word], word: _Word) -> bool:
     return gap > _FIGURE_GAP * height and bool(
         _FIGURE.fullmatch(word.text) and _FIGURE.fullmatch(last.text)
     )
+
+
+def _raised(last: _Word, word: _Word) -> bool:
+    """Say whether `word` is a mark set smaller and close to the word before it."""
+    height = last.y1 - last.y0
+    return word.y1 - word.y0 < 0.8 * height and -1 < word.x0 - last.x1 < 0.12 * height
 
 
 def _mended(text: str) -> str:

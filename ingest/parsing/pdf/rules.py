@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import pypdfium2 as pdfium
@@ -15,6 +16,7 @@ from ingest.parsing.pdf.page import Area, Drawn
 
 Matrix = np.ndarray[Any, np.dtype[Any]]
 
+_WHITE = 0xFFFFFF
 _THIN = 2.5  # points: anything thicker is a shade
 _SHORT = 4.0  # points: anything shorter is a dot
 _MOST_OBJECTS = 100_000
@@ -26,6 +28,9 @@ _bounds_of = direct(
     raw.FPDFPageObj_GetBounds, INT, POINTER, POINTER, POINTER, POINTER, POINTER
 )
 _mode_of = direct(raw.FPDFPath_GetDrawMode, INT, POINTER, POINTER, POINTER)
+_color_of = direct(
+    raw.FPDFPageObj_GetFillColor, INT, POINTER, POINTER, POINTER, POINTER, POINTER
+)
 _segments_of = direct(raw.FPDFPath_CountSegments, INT, POINTER)
 
 
@@ -33,22 +38,19 @@ def drawn_on(page: pdfium.PdfPage, matrix: Matrix, width: float, height: float) 
     """Return the rules, shades and pictures; `matrix` turns the page's places into displayed."""
     drawn = Drawn()
     count = min(raw.FPDFPage_CountObjects(page.raw), _MOST_OBJECTS)
-    handle = address(page.raw)
-    objects = [_object_at(handle, index) for index in range(count)]
-    kinds = list(map(_kind_of, objects))
-    others = [
-        (item, kind)
-        for item, kind in zip(objects, kinds, strict=True)
-        if kind != raw.FPDF_PAGEOBJ_TEXT
-    ]
-    paths = [item for item, kind in others if kind == raw.FPDF_PAGEOBJ_PATH]
-    for area, filled, stroked in _displayed(_painted(paths), matrix):
-        _sort_in(drawn, area, filled, stroked)
-    pictures = [item for item, kind in others if _pictures(item, kind)]
-    for area, _, _ in _displayed(((_bounds(item), True, False) for item in pictures), matrix):
-        shown_width = min(area.x1, width) - max(area.x0, 0)
-        shown_height = min(area.y1, height) - max(area.y0, 0)
-        share = max(0.0, shown_width) * max(0.0, shown_height) / (width * height)
+    objects = list(map(partial(_object_at, address(page.raw)), range(count)))
+    paths, pictures = [], []
+    for item, kind in zip(objects, map(_kind_of, objects), strict=True):
+        if kind == raw.FPDF_PAGEOBJ_PATH:
+            paths.append(item)
+        elif kind != raw.FPDF_PAGEOBJ_TEXT and _pictures(item, kind):
+            pictures.append(item)
+    _sort_in(drawn, list(_displayed(_painted(paths), matrix)))
+    shown = (_Painted(_bounds(item), True, False, 0) for item in pictures)
+    for area, _ in _displayed(shown, matrix):
+        across = min(area.x1, width) - max(area.x0, 0)
+        down = min(area.y1, height) - max(area.y0, 0)
+        share = max(0.0, across) * max(0.0, down) / (width * height)
         drawn.pictured = max(drawn.pictured, share)
     return drawn
 
@@ -64,23 +66,34 @@ def _pictures(item: int, kind: int) -> bool:
     )
 
 
-_Painted = tuple[tuple[float, ...], bool, bool]
+class _Painted(NamedTuple):
+    bounds: tuple[float, ...]
+    """Left, bottom, right, top in the page's own space."""
+    filled: bool
+    stroked: bool
+    color: int
+    """Of the fill: red, green and blue, eight bits each."""
 
 
 def _painted(paths: list[int]) -> Iterator[_Painted]:
-    """Yield (left, bottom, right, top), filled, stroked of each rectangle or straight line."""
-    fill, stroke = ctypes.c_int(), ctypes.c_int()
-    fill_at, stroke_at = ctypes.addressof(fill), ctypes.addressof(stroke)
+    """Yield each rectangle and each straight line of the paths."""
+    fill, stroke, color = ctypes.c_int(), ctypes.c_int(), (ctypes.c_uint * 4)()
+    modes = ctypes.addressof(fill), ctypes.addressof(stroke)
+    channels = [ctypes.addressof(color) + 4 * number for number in range(4)]
     for path in paths:
-        _mode_of(path, fill_at, stroke_at)
-        if not fill.value and not stroke.value:
+        _mode_of(path, *modes)
+        filled, stroked = fill.value != 0, stroke.value != 0
+        if not filled and not stroked:
             continue
+        shade = 0
+        if filled and _color_of(path, *channels):
+            shade = color[0] << 16 | color[1] << 8 | color[2]
         count = _segments_of(path)
         if count <= 5:
-            yield _bounds(path), bool(fill.value), bool(stroke.value)
+            yield _Painted(_bounds(path), filled, stroked, shade)
         elif count <= _MOST_SEGMENTS:
-            for corners in _strokes(path, count):
-                yield corners, bool(fill.value), bool(stroke.value)
+            for bounds in _strokes(path, count):
+                yield _Painted(bounds, filled, stroked, shade)
 
 
 def _strokes(path: int, count: int) -> Iterator[tuple[float, ...]]:
@@ -122,28 +135,37 @@ def _bounds(item: int) -> tuple[float, ...]:
     return tuple(_edges) if _bounds_of(item, *_edges_at) else (0.0, 0.0, 0.0, 0.0)
 
 
-def _displayed(painted: Iterator[_Painted], matrix: Matrix) -> Iterator[tuple[Area, bool, bool]]:
+def _displayed(painted: Iterable[_Painted], matrix: Matrix) -> Iterator[tuple[Area, _Painted]]:
     found = list(painted)
     if not found:
         return
-    bounds = np.array([corners for corners, _, _ in found])
+    bounds = np.array([one.bounds for one in found])
     ends = np.stack([bounds[:, :2] @ matrix[:2], bounds[:, 2:] @ matrix[:2]], 1) + matrix[2]
     boxes = np.hstack([ends.min(1), ends.max(1)]).tolist()
-    for box, (_, filled, stroked) in zip(boxes, found, strict=True):
-        yield Area(*box), filled, stroked
+    for box, one in zip(boxes, found, strict=True):
+        yield Area(*box), one
 
 
-def _sort_in(drawn: Drawn, area: Area, filled: bool, stroked: bool) -> None:
-    x0, y0, x1, y1 = area
-    if y1 - y0 <= _THIN:
-        if x1 - x0 > _SHORT:
-            drawn.across.append(area)
-    elif x1 - x0 <= _THIN:
-        if y1 - y0 > _SHORT:
-            drawn.down.append(area)
-    else:
-        if filled:
-            drawn.shades.append(area)
-        if stroked:
-            drawn.across += [Area(x0, y0, x1, y0), Area(x0, y1, x1, y1)]
-            drawn.down += [Area(x0, y0, x0, y1), Area(x1, y0, x1, y1)]
+def _sort_in(drawn: Drawn, painted: list[tuple[Area, _Painted]]) -> None:
+    """Tell rules from shades; a thin strip of a shaded row, or of white, is no rule."""
+    shades = {
+        (area.y0, area.y1, one.color)
+        for area, one in painted
+        if one.filled and area.y1 - area.y0 > _THIN and area.x1 - area.x0 > _THIN
+    }
+    for area, one in painted:
+        x0, y0, x1, y1 = area
+        if one.filled and not one.stroked and one.color == _WHITE and min(x1 - x0, y1 - y0) <= _THIN:
+            continue
+        if y1 - y0 <= _THIN:
+            if x1 - x0 > _SHORT:
+                drawn.across.append(area)
+        elif x1 - x0 <= _THIN:
+            if y1 - y0 > _SHORT and (y0, y1, one.color) not in shades:
+                drawn.down.append(area)
+        else:
+            if one.filled:
+                drawn.shades.append(area)
+            if one.stroked:
+                drawn.across += [Area(x0, y0, x1, y0), Area(x0, y1, x1, y1)]
+                drawn.down += [Area(x0, y0, x0, y1), Area(x1, y0, x1, y1)]

@@ -7,14 +7,14 @@ joined to rows by shades and rules where there are some, else by the wrapping of
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
 from ingest.parsing.builder import Row
 from ingest.parsing.pdf.cells import Rows, into_cells, is_amount, is_figure
-from ingest.parsing.pdf.page import Area, Drawn, Piece, Table, around
+from ingest.parsing.pdf.page import Drawn, Piece, Table, around
 
 _NEAR = 2.4  # line heights: rows further apart are not of one table
 _FAR_CELL = 0.9  # line heights: the gap that makes two cells of two pieces of text
@@ -79,6 +79,8 @@ def _run(cells: Rows, start: int) -> int:
             end, labels = index + 1, 0
         elif _is_prose(row, right - left) or labels >= _MOST_LABELS:
             break
+        elif gap > 0.9 * height and _is_title(cells, start, index):
+            break
         else:
             labels += 1
     return end
@@ -110,6 +112,12 @@ def _begins_another(cells: Rows, start: int, index: int) -> bool:
     )
 
 
+def _is_title(cells: Rows, start: int, index: int) -> bool:
+    """Say whether a line stands below a table as the title of another: not where labels do."""
+    data = _data(cells[start:index])
+    return len(data) > 1 and cells[index][0].x0 > max(row[0].x0 for row in data) + 20
+
+
 def _data(run: Rows) -> Rows:
     """Return the rows that have figures right of their first cell."""
     return [row for row in run if len(row) > 1 and any(is_amount(cell.text) for cell in row[1:])]
@@ -126,12 +134,13 @@ def _is_prose(row: list[Piece], width: float) -> bool:
     return row[-1].x1 - row[0].x0 > 0.7 * width and sum(len(cell.text) for cell in row) > 60
 
 
-def _above_header(heads: Rows) -> int:
-    """Return how many of the lines are titles that stand apart above the header."""
+def _above_header(heads: Rows, columns: list[Column]) -> int:
+    """Return how many of the lines are titles above the header: apart, or over labels alone."""
     apart = 0
     for place, (row, below) in enumerate(pairwise(heads), 1):
         gap = min(cell.y0 for cell in below) - max(cell.y1 for cell in row)
-        if gap > 1.2 * (row[0].y1 - row[0].y0):
+        over_labels = len(row) == 1 and row[0].x0 < columns[0][1] < below[0].x0
+        if gap > 1.2 * (row[0].y1 - row[0].y0) or over_labels:
             apart = place
     return apart
 
@@ -154,7 +163,7 @@ def _table(
     first = _with_header(cells, start, floor, columns)
     last = _with_last_label(cells, stop, columns)
     heads = _header_lines([_line(row, columns) for row in cells[first:last]]) if numeric else 1
-    skipped = _above_header(cells[first : first + heads])
+    skipped = _above_header(cells[first : first + heads], columns)
     first, heads = first + skipped, heads - skipped
     lines = [
         _line(row, columns, cells[first + place + 1], drawn) if place < heads else _line(row, columns)
@@ -377,7 +386,7 @@ def _grouped(
 ) -> tuple[list[list[_Line]], list[list[_Line]]]:
     """Group lines to rows of the header and rows of data."""
     bands = _bands(drawn, (heads + data)[0].y0, (heads + data)[-1].y1)
-    head_groups = _group(heads, lambda a, b: _same_head(a, b, drawn))
+    head_groups = _group(heads, lambda group, line: _same_head(group, line, drawn))
     limit = max((line.cells[0].x1 for line in data if 0 in line.cells), default=0.0)
 
     def same(group: list[_Line], line: _Line) -> bool:
@@ -389,7 +398,9 @@ def _grouped(
     return head_groups, _group(data, same)
 
 
-def _group(lines, same):  # type: ignore[no-untyped-def]
+def _group(
+    lines: Sequence[_Line], same: Callable[[list[_Line], _Line], bool]
+) -> list[list[_Line]]:
     groups: list[list[_Line]] = []
     for line in lines:
         if groups and same(groups[-1], line):
@@ -420,7 +431,7 @@ def _band(bands: list[Column], line: _Line) -> Column | None:
 def _same_head(group: list[_Line], line: _Line, drawn: Drawn) -> bool:
     """Say whether a line of the header goes on with the cells above it."""
     above = group[-1]
-    if above.spans or line.spans or line.y0 - above.y1 > 0.8 * (line.y1 - line.y0):
+    if above.spans != line.spans or line.y0 - above.y1 > 0.8 * (line.y1 - line.y0):
         return False
     return not any(_underlined(cell, line, drawn) for cell in above.cells.values())
 
