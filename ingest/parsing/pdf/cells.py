@@ -19,6 +19,8 @@ _FIGURE = re.compile(
 _NOTHING = re.compile(r"(?:N/?A|n/a|NM|nm|N/M|n/m|nil|[*†‡]+|[–—-]+\s?%?)")
 _YEAR = re.compile(r"(?:(?:19|20)\d\d|FY\s?\d{2,4}|Q[1-4])[A-Z]?")
 
+_WORD_GAP = 0.35  # of a line's height
+
 Rows = list[list[Piece]]
 
 
@@ -62,9 +64,18 @@ def into_cells(row: list[Piece]) -> list[Piece]:
             cells[-1] = _tidied(_joined(last, piece, ""))
         elif len(cells) == 1 and _MARKER.fullmatch(last.text) and not is_figure(piece.text):
             cells[-1] = _joined(last, piece, " ")
+        elif last.row != piece.row and _is_one(last, piece):
+            cells[-1] = _joined(last, piece, " ")
         else:
             cells.append(_tidied(piece))
     return cells
+
+
+def _is_one(left: Piece, right: Piece) -> bool:
+    """Say whether two pieces that the file keeps apart stand no further apart than words do."""
+    return -1 < right.x0 - left.x1 < _WORD_GAP * (right.y1 - right.y0) and not (
+        is_figure(left.text) and is_figure(right.text)
+    )
 
 
 def _tidied(piece: Piece) -> Piece:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -16,11 +17,13 @@ from ingest.parsing.pdf.layout import arrange
 from ingest.parsing.pdf.page import Page, Paragraph, Table, around
 from ingest.parsing.pdf.paragraphs import ITEM, joined
 from ingest.parsing.pdf.read import read_page
+from ingest.parsing.pdf.scan import Scans, recognise_scans
 from knowledge.errors import TooLarge, Unreadable
 from knowledge.models import BlockKind, Coverage, Parsed
 
 MAX_PAGES = 5_000
 
+_MOST_ATTACHMENTS = 1_000
 _LETTERS = re.compile(r"[^\W\d_]{2}")
 _COMPOUND = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)+|[^\W\d_]+")
 _JUNK_TITLE = re.compile(
@@ -34,8 +37,10 @@ def parse_pdf(data: bytes, stem: str) -> Iterator[Parsed]:
     try:
         builder = Builder()
         pages = [read_page(document, number) for number in range(1, len(document) + 1)]
+        pages, scans = recognise_scans(document, pages)
         pages = without_furniture(pages)
-        _cover(builder, pages)
+        builder.coverage = _coverage(document, pages, scans)
+        builder.warnings += _warnings(pages, scans)
         _write(builder, _joined_tables([item for page in pages for item in arrange(page)]))
         yield builder.build(_title(document, stem))
     finally:
@@ -60,17 +65,40 @@ def _open(data: bytes) -> pdfium.PdfDocument:
     return document
 
 
-def _cover(builder: Builder, pages: Sequence[Page]) -> None:
-    """Say how much the text layer holds, and warn about pages without text."""
-    bare = tuple(page.number for page in pages if not page.pieces)
-    texts = (piece.text for page in pages for piece in page.pieces)
-    layer = sum(len(text) - text.count(" ") for text in texts)
-    builder.coverage = Coverage(pages=len(pages), empty_pages=bare, layer_characters=layer)
-    if len(bare) == len(pages):
-        builder.warnings.append("no text layer; OCR is not switched on")
+def _coverage(document: pdfium.PdfDocument, pages: Sequence[Page], scans: Scans) -> Coverage:
+    """Say how much the text layer holds, furniture apart, and what was recognised or left out."""
+    read = set(scans.pages)
+    texts = (p.text for page in pages if page.number not in read for p in page.pieces)
+    words = scans.confidences
+    return Coverage(
+        pages=len(pages),
+        empty_pages=tuple(page.number for page in pages if not page.pieces),
+        layer_characters=sum(len(text) - text.count(" ") for text in texts),
+        ocr_pages=tuple(scans.pages),
+        ocr_confidence=sum(words) / len(words) if words else None,
+        skipped_bytes=_attached_bytes(document),
+    )
+
+
+def _attached_bytes(document: pdfium.PdfDocument) -> int:
+    """Return the size of the files that are attached to the document; they are not read."""
+    total, size = 0, ctypes.c_ulong()
+    for index in range(min(raw.FPDFDoc_GetAttachmentCount(document.raw), _MOST_ATTACHMENTS)):
+        attachment = raw.FPDFDoc_GetAttachment(document.raw, index)
+        if attachment and raw.FPDFAttachment_GetFile(attachment, None, 0, size):
+            total += size.value
+    return total
+
+
+def _warnings(pages: Sequence[Page], scans: Scans) -> Iterator[str]:
+    """Yield what a person should know about pages that gave no text."""
+    bare = [page.number for page in pages if not page.pieces]
+    reason = f": {scans.why}" if scans.why else ""
+    if bare and len(bare) == len(pages):
+        yield f"no text layer{reason}"
     elif bare:
         shown = ", ".join(map(str, bare[:20])) + (" …" if len(bare) > 20 else "")
-        builder.warnings.append(f"no text on {len(bare)} of {len(pages)} pages: {shown}")
+        yield f"no text on {len(bare)} of {len(pages)} pages ({shown}){reason}"
 
 
 def _joined_tables(items: Sequence[Table | Paragraph]) -> list[Table | Paragraph]:

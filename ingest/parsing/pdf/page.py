@@ -57,7 +57,7 @@ class Drawn:
     shades: list[Area] = field(default_factory=list)
     """Filled rectangles, as behind the rows of a table."""
     pictured: float = 0.0
-    """Share of the page that its largest picture covers, 0..1."""
+    """Share of the page that pictures cover, 0..1."""
 
 
 @dataclass(frozen=True, slots=True)

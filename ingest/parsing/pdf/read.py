@@ -27,7 +27,7 @@ _HYPHENS = "\x02\ufffe"  # what PDFium makes of a hyphen at the end of a line
 _BOLD = re.compile(rb"bold|black|heavy|semibold|demi", re.IGNORECASE)
 _CELL_GAP = 0.6  # of a line's height: wider ones part pieces
 _FIGURE_GAP = 0.4  # the same between two figures
-_LEADER = re.compile(r"[.·…_]{4,}|[.·…]")
+_LEADER = re.compile(r"[.·…_]{4,}")
 _CURRENCY = frozenset(("$", "€", "£", "¥", "₹", "US$", "C$", "A$", "R$", "CHF", "EUR", "USD"))
 Matrix = np.ndarray[Any, np.dtype[Any]]
 _FIGURE = re.compile(r"[$€£¥(–—-]*\d[\d.,]*[\d)%]|\d|[–—-]")
@@ -126,8 +126,10 @@ class _PageText:
     def pieces(self) -> Iterator[Piece]:
         """Yield the pieces that show something, in PDFium's order."""
         run: list[_Word] = []
+        before = ""
         for word in self._words():
-            leader = _LEADER.fullmatch(word.text)
+            leader = _LEADER.fullmatch(word.text) or (word.text == before == ".")
+            before = word.text
             if run and (leader or _parts(run, word)):
                 yield from self._piece(run)
                 run = []

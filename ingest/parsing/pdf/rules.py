@@ -51,7 +51,7 @@ def drawn_on(page: pdfium.PdfPage, matrix: Matrix, width: float, height: float) 
         across = min(area.x1, width) - max(area.x0, 0)
         down = min(area.y1, height) - max(area.y0, 0)
         share = max(0.0, across) * max(0.0, down) / (width * height)
-        drawn.pictured = max(drawn.pictured, share)
+        drawn.pictured = min(1.0, drawn.pictured + share)  # a scan may come in strips
     return drawn
 
 

@@ -431,7 +431,9 @@ def _band(bands: list[Column], line: _Line) -> Column | None:
 def _same_head(group: list[_Line], line: _Line, drawn: Drawn) -> bool:
     """Say whether a line of the header goes on with the cells above it."""
     above = group[-1]
-    if above.spans != line.spans or line.y0 - above.y1 > 0.8 * (line.y1 - line.y0):
+    if line.y0 - above.y1 > 0.8 * (line.y1 - line.y0):
+        return False
+    if above.spans != line.spans and (above.spans or set(above.cells) != set(line.cells)):
         return False
     return not any(_underlined(cell, line, drawn) for cell in above.cells.values())
 
