@@ -41,6 +41,8 @@ def visible(text: str) -> str:
     >>> visible("pay\u200b \u202e100\x00\r\n")
     'pay 100\n'
     """
+    if text.isascii() and text.isprintable():  # most text: nothing to look for
+        return text
     return _HIDDEN.sub("", clean(text.translate(_MAPPED)))
 
 

@@ -6,6 +6,7 @@ that nothing crosses for a while. What crosses it (a title, a wide table) parts 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from statistics import fmean
@@ -13,8 +14,9 @@ from statistics import fmean
 from ingest.parsing.pdf.cells import is_figure
 from ingest.parsing.pdf.page import Piece, Pieces
 
-_PROSE = 18  # characters: a line of prose in a narrow column has more
-_LONG = 28  # characters of a line of prose, on average
+_NO_LETTERS = re.compile("[^A-Za-z]+")
+_PROSE = 18  # letters: a line of prose in a narrow column has more
+_LONG = 24  # letters of a line of prose, on average
 _LEAST = 4  # lines of prose on either side
 _FAR = 1e9
 _DEEPEST = 4  # columns within columns
@@ -64,9 +66,17 @@ def _parts(prose: Pieces, x: float) -> bool:
 
 
 def _is_prose(piece: Piece) -> bool:
-    text = piece.text
-    letters = sum(map(str.isalpha, text))
-    return piece.upright and letters >= _PROSE and 3 * letters > 2 * len(text.replace(" ", ""))
+    if len(piece.text) < _PROSE // 2:
+        return False
+    letters = _letters(piece.text)
+    return piece.upright and letters >= _PROSE and 3 * letters > 2 * len(piece.text.replace(" ", ""))
+
+
+def _letters(text: str) -> int:
+    """Return how many letters there are; those of East Asia, which say more, count twice."""
+    if text.isascii():
+        return len(_NO_LETTERS.sub("", text))
+    return sum(1 + (letter >= "\u1100") for letter in text if letter.isalpha())
 
 
 def _bands(ordered: Pieces, x: float) -> Iterator[tuple[int, tuple[float, float, float]]]:
@@ -90,7 +100,7 @@ def _lines_of_prose(side: Pieces) -> int:
     figures = sum(is_figure(piece.text) for piece in side)
     if len(prose) < max(_LEAST, 0.4 * len(side)) or figures > 0.3 * len(side):
         return 0
-    return len(prose) if fmean(len(piece.text) for piece in prose) > _LONG else 0
+    return len(prose) if fmean(_letters(piece.text) for piece in prose) > _LONG else 0
 
 
 def _overlap(left: Pieces, right: Pieces) -> bool:

@@ -11,6 +11,8 @@ from ingest.parsing.pdf.page import Line, Paragraph, around
 
 ITEM = re.compile(r"(?:[•‣◦▪●○■□►–—*-]|\(?(?:\d{1,2}|[a-zA-Z]|[ivx]{1,4})[.)])\s+\S")
 _SENTENCE_END = re.compile(r"[.!?:;]['\"”’)\]]*$")
+_NO_DIGITS = re.compile(r"\D+")
+_NO_WORDS = re.compile(r"[\W_]+")
 _CUT_WORD = re.compile(r"(\w*[^\W\d_])-$")
 _WORD_REST = re.compile(r"([^\W\d_]\w*)")
 
@@ -90,4 +92,4 @@ def _mended(above: str, below: str, words: Set[str]) -> str:
 
 def _is_numeric(text: str) -> bool:
     """Say whether most of the text are figures, as in a row of a table."""
-    return 2 * sum(char.isdigit() for char in text) > sum(char.isalnum() for char in text)
+    return 2 * len(_NO_DIGITS.sub("", text)) > len(_NO_WORDS.sub("", text))

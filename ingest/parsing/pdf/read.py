@@ -23,6 +23,7 @@ from ingest.parsing.pdf.calls import INT, POINTER, address, direct
 from ingest.parsing.pdf.rules import drawn_on
 
 _WORD = re.compile("[^\\s\x02\ufffe]+[\x02\ufffe]?|[\x02\ufffe]")
+_HALVES = re.compile("[\ud800-\udfff]")
 _HYPHENS = "\x02\ufffe"  # what PDFium makes of a hyphen at the end of a line
 _BOLD = re.compile(rb"bold|black|heavy|semibold|demi", re.IGNORECASE)
 _CELL_GAP = 0.6  # of a line's height: wider ones part pieces
@@ -71,11 +72,19 @@ def read_page(document: pdfium.PdfDocument, number: int) -> Page:
             pieces = list(_PageText(text_page, matrix).pieces())
         finally:
             text_page.close()
-        return Page(number, width, height, pieces, drawn_on(page, matrix, width, height))
+        matters = _may_hold_more(pieces)
+        drawn = drawn_on(page, matrix, width, height) if matters else Drawn()
+        return Page(number, width, height, pieces, drawn)
     except pdfium.PdfiumError:
         return Page(number, 1.0, 1.0, [], Drawn())
     finally:
         page.close()
+
+
+def _may_hold_more(pieces: Sequence[Piece]) -> bool:
+    """Say whether rules or pictures matter: several pieces side by side, or next to no text."""
+    levels = {round(piece.middle / 3) for piece in pieces}
+    return len(pieces) - len(levels) > 2 or sum(len(piece.text) for piece in pieces) < 200
 
 
 def _open(document: pdfium.PdfDocument, index: int) -> pdfium.PdfPage:
@@ -122,6 +131,7 @@ class _PageText:
         self._font = raw.FS_MATRIX()
         self._name = ctypes.create_string_buffer(128)
         self._flags = ctypes.c_int()
+        self._bold_fonts: dict[bytes, bool] = {}
 
     def pieces(self) -> Iterator[Piece]:
         """Yield the pieces that show something, in PDFium's order."""
@@ -142,7 +152,8 @@ class _PageText:
         joined = words[0].text
         for last, word in pairwise(words):
             joined += f" {word.text}" if word.spaced and not _raised(last, word) else word.text
-        text = " ".join(visible(_mended(joined)).split())
+        plain = joined.isascii() and joined.isprintable()
+        text = joined if plain else " ".join(visible(_mended(joined)).split())
         if text:
             first, last = words[0], words[-1]
             yield Piece(
@@ -202,13 +213,14 @@ class _PageText:
         return round(float(size), 1)
 
     def _bold(self, index: int) -> bool:
-        name = self._name
-        length = _font_info(
-            self._text_page, index, ctypes.addressof(name), 128, ctypes.addressof(self._flags)
-        )
-        if length and _BOLD.search(name.value):
-            return True
-        return bool(_font_weight(self._text_page, index) >= 600)
+        flags, name = ctypes.addressof(self._flags), self._name
+        _font_info(self._text_page, index, ctypes.addressof(name), 128, flags)
+        bold = self._bold_fonts.get(name.value)
+        if bold is None:
+            heavy = _font_weight(self._text_page, index) >= 600
+            bold = heavy or bool(_BOLD.search(name.value))
+            self._bold_fonts[name.value] = bold
+        return bold
 
 
 def _characters(text_page: raw.FPDF_TEXTPAGE) -> str:
@@ -257,6 +269,6 @@ def _mended(text: str) -> str:
     """Return `text` with plain hyphens, and with halves of characters put together."""
     for hyphen in _HYPHENS:
         text = text.replace(hyphen, "-")
-    if any("\ud800" <= char < "\ue000" for char in text):
+    if _HALVES.search(text):
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text

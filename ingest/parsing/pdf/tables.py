@@ -42,8 +42,9 @@ def find_tables(rows: Rows, drawn: Drawn, page: int) -> Iterator[Table | Rows]:
     """Yield tables, and between them the rows that belong to none, from top to bottom."""
     cells = [into_cells(row) for row in rows]
     done = start = 0
+    width = max(row[-1].x1 for row in rows) - min(row[0].x0 for row in rows)
     while start < len(rows):
-        stop = _run(cells, start)
+        stop = _run(cells, start, width)
         found = _table(cells, start, stop, done, drawn, page) if stop > start + 1 else None
         if found is None:
             start = max(stop, start + 1)
@@ -60,12 +61,10 @@ def find_tables(rows: Rows, drawn: Drawn, page: int) -> Iterator[Table | Rows]:
 # --- which rows ---------------------------------------------------------------------------------
 
 
-def _run(cells: Rows, start: int) -> int:
+def _run(cells: Rows, start: int, width: float) -> int:
     """Return the end of the rows from `start` that may be a table; `start` itself if none."""
     if not _is_gridlike(cells[start]):
         return start
-    left = min(cell.x0 for row in cells for cell in row)
-    right = max(cell.x1 for row in cells for cell in row)
     end, labels = start + 1, 0
     for index in range(start + 1, len(cells)):
         row, above = cells[index], cells[index - 1]
@@ -77,7 +76,7 @@ def _run(cells: Rows, start: int) -> int:
             break
         if _is_gridlike(row):
             end, labels = index + 1, 0
-        elif _is_prose(row, right - left) or labels >= _MOST_LABELS:
+        elif _is_prose(row, width) or labels >= _MOST_LABELS:
             break
         elif gap > 0.9 * height and _is_title(cells, start, index):
             break
