@@ -16,7 +16,7 @@ _FIGURE = re.compile(
     r"(?:\d(?:[\d.,]*\d)?(?:\s?(?:%|x|pts?|bps|bp|[KMB]|million|billion|years?|months?))?|[–—-]+)"
     r"[)%\]]*(?:\s?\(\w{1,2}\)|[*†‡]+)?"
 )
-_NOTHING = re.compile(r"(?:N/?A|n/a|NM|nm|N/M|n/m|nil|[*†‡]+|[–—-]+\s?%?)")
+_NOTHING = re.compile(r"(?:N/?A|n/a|NM|nm|N/M|n/m|nil|[*†‡]+|[–—-]+\s?%?|\d{1,2}/\d{1,2}/\d{2,4})")
 _YEAR = re.compile(r"(?:(?:19|20)\d\d|FY\s?\d{2,4}|Q[1-4])[A-Z]?")
 
 _WORD_GAP = 0.35  # of a line's height
@@ -52,20 +52,23 @@ def in_reading_order(row: list[Piece]) -> list[Piece]:
 
 
 def into_cells(row: list[Piece]) -> list[Piece]:
-    """Join signs to their figures and markers to their items; what is left are the cells."""
+    """Join signs to their figures and markers to their items; what is left are the cells.
+
+    The place of a cell is that of its figure: signs stand at the edges, where columns may touch.
+    """
     cells: list[Piece] = []
     for piece in row:
         last = cells[-1] if cells else None
         if last is None:
             cells.append(_tidied(piece))
         elif _SIGN_BEFORE.fullmatch(last.text) and is_figure(piece.text):
-            cells[-1] = _tidied(_joined(last, piece, ""))
+            cells[-1] = _tidied(piece._replace(text=last.text + piece.text))
         elif _SIGN_AFTER.fullmatch(piece.text) and is_figure(last.text):
-            cells[-1] = _tidied(_joined(last, piece, ""))
+            cells[-1] = _tidied(last._replace(text=last.text + piece.text))
         elif len(cells) == 1 and _MARKER.fullmatch(last.text) and not is_figure(piece.text):
-            cells[-1] = _joined(last, piece, " ")
+            cells[-1] = _joined(last, piece)
         elif last.row != piece.row and _is_one(last, piece):
-            cells[-1] = _joined(last, piece, " ")
+            cells[-1] = _joined(last, piece)
         else:
             cells.append(_tidied(piece))
     return cells
@@ -83,9 +86,9 @@ def _tidied(piece: Piece) -> Piece:
     return piece if text == piece.text else piece._replace(text=text)
 
 
-def _joined(left: Piece, right: Piece, between: str) -> Piece:
+def _joined(left: Piece, right: Piece) -> Piece:
     return left._replace(
-        text=f"{left.text}{between}{right.text}",
+        text=f"{left.text} {right.text}",
         x1=max(left.x1, right.x1),
         y0=min(left.y0, right.y0),
         y1=max(left.y1, right.y1),

@@ -13,6 +13,7 @@ from knowledge.models import Box
 
 _REACH = 3.0  # points by which rules that meet may miss each other
 _MOST_RULES = 4_000
+_MOST_SLOTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,8 @@ def _grid(page: Page, across: list[Area], down: list[Area]) -> Grid | None:
     """Return the table that the rules make; None where it is a frame, or nothing stands in it."""
     xs = _levels([(rule.x0 + rule.x1) / 2 for rule in down])
     ys = _levels([(rule.y0 + rule.y1) / 2 for rule in across])
-    if len(xs) < 3 or len(ys) < 3:
+    slots = (len(xs) - 1) * (len(ys) - 1)
+    if len(xs) < 3 or len(ys) < 3 or slots > _MOST_SLOTS:
         return None
     box = Area(xs[0], ys[0], xs[-1], ys[-1])
     inside = [piece for piece in page.pieces if piece.upright and _holds(box, piece)]
@@ -95,7 +97,7 @@ def _grid(page: Page, across: list[Area], down: list[Area]) -> Grid | None:
         column = _slot(xs, (piece.x0 + piece.x1) / 2)
         cells.setdefault(_origin(row, column, xs, ys, across, down), []).append(piece)
     rows, columns = {row for row, _ in cells}, {column for _, column in cells}
-    if len(rows) < 2 or len(columns) < 2 or _is_coarse(cells):
+    if len(rows) < 2 or len(columns) < 2 or len(cells) < slots / 6 or _is_coarse(cells):
         return None
     table = Table(
         [

@@ -17,6 +17,7 @@ from ingest.parsing.pdf.cells import Rows, into_cells, is_amount, is_figure
 from ingest.parsing.pdf.page import Drawn, Piece, Table, around
 
 _NEAR = 2.4  # line heights: rows further apart are not of one table
+_FAR = 1e9
 _FAR_CELL = 0.9  # line heights: the gap that makes two cells of two pieces of text
 _MOST_LABELS = 5  # rows of labels only in a row
 _CONNECTS = re.compile(
@@ -66,6 +67,7 @@ def _run(cells: Rows, start: int, width: float) -> int:
     if not _is_gridlike(cells[start]):
         return start
     end, labels = start + 1, 0
+    places = {cell.x0 for cell in cells[start][1:]}
     for index in range(start + 1, len(cells)):
         row, above = cells[index], cells[index - 1]
         height = row[0].y1 - row[0].y0
@@ -76,7 +78,12 @@ def _run(cells: Rows, start: int, width: float) -> int:
             break
         if _is_gridlike(row):
             end, labels = index + 1, 0
-        elif _is_prose(row, width) or labels >= _MOST_LABELS:
+            places.update(cell.x0 for cell in row[1:])
+        elif _is_prose(row, width):
+            break
+        elif any(abs(row[0].x0 - place) < 2 for place in places):
+            pass  # a further line of a cell
+        elif labels >= _MOST_LABELS:
             break
         elif gap > 0.9 * height and _is_title(cells, start, index):
             break
@@ -152,18 +159,18 @@ def _table(
 ) -> tuple[int, int, Table] | None:
     """Return the first row, the row after the last, and the table; None if it is none."""
     run = cells[start:stop]
-    data = _data(run)
-    numeric = len(data) >= 2
-    columns = _columns(data if numeric else run)
-    if len(columns) < 2 or not (numeric or _is_text_table(run, columns)):
-        return None
-    if numeric and not _is_numeric(data, columns):
-        return None
+    columns = _columns(_with_figures(run))
+    numeric = len(columns) > 1 and _is_numeric(run, columns)
+    if not numeric:
+        columns = _columns(run)
+        if len(columns) < 2 or not _is_text_table(run, columns):
+            return None
     first = _with_header(cells, start, floor, columns)
     last = _with_last_label(cells, stop, columns)
     heads = _header_lines([_line(row, columns) for row in cells[first:last]]) if numeric else 1
     skipped = _above_header(cells[first : first + heads], columns)
     first, heads = first + skipped, heads - skipped
+    columns = _with_empty(columns, cells[first : first + heads])
     lines = [
         _line(row, columns, cells[first + place + 1], drawn) if place < heads else _line(row, columns)
         for place, row in enumerate(cells[first:last])
@@ -195,23 +202,60 @@ def _columns(rows: Rows) -> list[Column]:
 
 
 def _merged(columns: list[Column], rows: Rows) -> list[Column]:
-    """Join columns that are too close, or of which one holds only marks to the other's figures."""
+    """Join columns that are too close, or of which one holds only marks to the other's figures.
+
+    In few rows a heading and its figures may stand side by side; these are one column, too.
+    """
     merged: list[Column] = []
+    held: list[set[int]] = []
     for column in columns:
-        inside = [c for row in rows for c in row if column[0] <= (c.x0 + c.x1) / 2 <= column[1]]
-        marks = inside and all(_MARK.fullmatch(cell.text) for cell in inside)
-        close = merged and column[0] - merged[-1][1] < 1.5
-        if merged and (close or (marks and column[0] - merged[-1][1] < 12)):
+        inside = [
+            (number, cell)
+            for number, row in enumerate(rows)
+            for cell in row
+            if column[0] <= _middle(cell) <= column[1]
+        ]
+        numbers = {number for number, _ in inside}
+        marks = bool(inside) and all(_MARK.fullmatch(cell.text) for _, cell in inside)
+        gap = column[0] - merged[-1][1] if merged else _FAR
+        apart = len(rows) <= 3 and len(merged) > 1 and not (held[-1] & numbers)
+        if gap < 1.5 or (marks and gap < 12) or (apart and gap < 25):
             merged[-1] = (merged[-1][0], column[1])
+            held[-1] |= numbers
         else:
             merged.append(column)
+            held.append(numbers)
     return merged
 
 
-def _is_numeric(data: Rows, columns: list[Column]) -> bool:
-    """Say whether what stands right of the labels are mostly figures."""
-    right = [cell.text for row in data for cell in row if cell.x0 > columns[0][1] - 1]
-    return 2 * sum(map(is_figure, right)) >= len(right) > 0
+def _with_empty(columns: list[Column], heads: Rows) -> list[Column]:
+    """Add columns that have a heading between those of their neighbours, but no cells."""
+    headings = [cell for row in heads for cell in row]
+
+    def headed(column: Column) -> bool:
+        return any(cell.x0 < column[1] and cell.x1 > column[0] for cell in headings)
+
+    added = []
+    for left, right in pairwise(columns):
+        between = [cell for cell in headings if left[1] < cell.x0 and cell.x1 < right[0]]
+        if between and headed(left) and headed(right):
+            added.append((min(cell.x0 for cell in between), max(cell.x1 for cell in between)))
+    return sorted([*columns, *added])
+
+
+def _with_figures(run: Rows) -> Rows:
+    """Return the rows that tell the columns: those of data, and years too where they are few."""
+    data = _data(run)
+    if len(data) != 1:
+        return data
+    return [row for row in run if len(row) > 1 and any(is_figure(cell.text) for cell in row[1:])]
+
+
+def _is_numeric(run: Rows, columns: list[Column]) -> bool:
+    """Say whether there are rows enough, and what stands right of their labels mostly figures."""
+    rows = _with_figures(run)
+    right = [cell.text for row in rows for cell in row if cell.x0 > columns[0][1] - 1]
+    return len(rows) > 1 and 2 * sum(map(is_figure, right)) >= len(right) > 0
 
 
 def _is_text_table(run: Rows, columns: list[Column]) -> bool:
@@ -253,11 +297,11 @@ def _with_last_label(cells: Rows, stop: int, columns: list[Column]) -> int:
     """Return the row after the last: a label may wrap below its figures."""
     while stop < len(cells) and len(cells[stop]) == 1:
         (cell,), above = cells[stop], cells[stop - 1]
-        gap = cell.y0 - max(c.y1 for c in above)
-        label = above[0] if above[0].x0 < columns[0][1] else None
-        if not label or gap > 0.4 * (cell.y1 - cell.y0) or cell.x1 > columns[0][1] + 2:
+        if cell.y0 - max(c.y1 for c in above) > 0.4 * (cell.y1 - cell.y0):
             break
-        if not _wraps(label, cell, columns[0][1]):
+        label = above[0] if above[0].x0 < columns[0][1] and cell.x1 < columns[0][1] + 2 else None
+        text = [c for c in above if abs(c.x0 - cell.x0) < 2 and cell.x0 > columns[0][1]]
+        if not text and not (label and _wraps(label, cell, columns[0][1])):
             break
         stop += 1
     return stop
@@ -338,7 +382,7 @@ def _ruled(place: int, row: list[Piece], columns: list[Column], drawn: Drawn) ->
     """
     cell = row[place]
     reach = cell.y1 - cell.y0
-    below = [rule for rule in drawn.across if -3 < rule.y0 - cell.y1 < 0.6 * reach]
+    below = [rule for rule in drawn.across if -0.4 * reach < rule.y0 - cell.y1 < 0.6 * reach]
     x0, x1 = cell.x0 + 1, cell.x1 - 1
     parts = sorted(below)
     if not any(rule.x0 <= x1 and rule.x1 >= x0 for rule in parts):
@@ -376,7 +420,9 @@ def _header_lines(lines: Sequence[_Line]) -> int:
         if any(column and is_amount(cell.text) for column, cell in line.cells.items()):
             while number and set(lines[number - 1].cells) == {0} and number > 1:
                 number -= 1  # a label right above the data is a section, not a header
-            return 0 if number and set(lines[0].cells) == {0} and number == 1 else number
+            if not number and 0 not in line.cells and len(lines) > 1 and 0 in lines[1].cells:
+                return 1  # names of columns that look like figures
+            return 0 if number == 1 and set(lines[0].cells) == {0} else number
     return 0
 
 
@@ -453,7 +499,9 @@ def _continues(group: list[_Line], line: _Line, limit: float) -> bool:
     if gap > 0.45 * (line.y1 - line.y0):
         return False
     if 0 not in line.cells:
-        return set(above.cells) == {0} and all(set(part.cells) == {0} for part in group)
+        if any(is_figure(cell.text) for cell in line.cells.values()):
+            return all(set(part.cells) == {0} for part in group)
+        return all(any(column in part.cells for part in group) for column in line.cells)
     if 0 not in above.cells:
         return False
     valued = any(set(part.cells) != {0} for part in group)
