@@ -19,6 +19,7 @@ Matrix = np.ndarray[Any, np.dtype[Any]]
 _WHITE = 0xFFFFFF
 _THIN = 2.5  # points: anything thicker is a shade
 _SHORT = 4.0  # points: anything shorter is a dot
+_OUTSIDE = 20.0  # points beyond the page: what reaches further is a clip, no rule
 _MOST_OBJECTS = 100_000
 _MOST_SEGMENTS = 2_000
 
@@ -45,7 +46,8 @@ def drawn_on(page: pdfium.PdfPage, matrix: Matrix, width: float, height: float) 
             paths.append(item)
         elif kind != raw.FPDF_PAGEOBJ_TEXT and _pictures(item, kind):
             pictures.append(item)
-    _sort_in(drawn, list(_displayed(_painted(paths), matrix)))
+    shapes = list(_displayed(_painted(paths), matrix))
+    _sort_in(drawn, [shape for shape in shapes if _on_page(shape[0], width, height)])
     shown = (_Painted(_bounds(item), True, False, 0) for item in pictures)
     for area, _ in _displayed(shown, matrix):
         across = min(area.x1, width) - max(area.x0, 0)
@@ -144,6 +146,15 @@ def _displayed(painted: Iterable[_Painted], matrix: Matrix) -> Iterator[tuple[Ar
     boxes = np.hstack([ends.min(1), ends.max(1)]).tolist()
     for box, one in zip(boxes, found, strict=True):
         yield Area(*box), one
+
+
+def _on_page(area: Area, width: float, height: float) -> bool:
+    return (
+        area.x0 > -_OUTSIDE
+        and area.y0 > -_OUTSIDE
+        and area.x1 < width + _OUTSIDE
+        and area.y1 < height + _OUTSIDE
+    )
 
 
 def _sort_in(drawn: Drawn, painted: list[tuple[Area, _Painted]]) -> None:

@@ -7,7 +7,7 @@ joined to rows by shades and rules where there are some, else by the wrapping of
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
@@ -140,13 +140,14 @@ def _is_prose(row: list[Piece], width: float) -> bool:
     return row[-1].x1 - row[0].x0 > 0.7 * width and sum(len(cell.text) for cell in row) > 60
 
 
-def _above_header(heads: Rows, columns: list[Column]) -> int:
+def _above_header(heads: Rows, columns: list[Column], drawn: Drawn) -> int:
     """Return how many of the lines are titles above the header: apart, or over labels alone."""
+    gaps = [min(c.y0 for c in b) - max(c.y1 for c in a) for a, b in pairwise(heads)]
     apart = 0
     for place, (row, below) in enumerate(pairwise(heads), 1):
-        gap = min(cell.y0 for cell in below) - max(cell.y1 for cell in row)
+        usual = max(1.2 * (row[0].y1 - row[0].y0), 1.2 * median(gaps))
         over_labels = len(row) == 1 and row[0].x0 < columns[0][1] < below[0].x0
-        if gap > 1.2 * (row[0].y1 - row[0].y0) or over_labels:
+        if over_labels or (gaps[place - 1] > usual and not _ruled_below(row, below, drawn)):
             apart = place
     return apart
 
@@ -165,16 +166,14 @@ def _table(
         columns = _columns(run)
         if len(columns) < 2 or not _is_text_table(run, columns):
             return None
-    first = _with_header(cells, start, floor, columns)
+    first = _with_header(cells, start, floor, columns, drawn)
     last = _with_last_label(cells, stop, columns)
     heads = _header_lines([_line(row, columns) for row in cells[first:last]]) if numeric else 1
-    skipped = _above_header(cells[first : first + heads], columns)
+    skipped = _above_header(cells[first : first + heads], columns, drawn)
     first, heads = first + skipped, heads - skipped
     columns = _with_empty(columns, cells[first : first + heads])
-    lines = [
-        _line(row, columns, cells[first + place + 1], drawn) if place < heads else _line(row, columns)
-        for place, row in enumerate(cells[first:last])
-    ]
+    lines = _head(cells[first : first + heads + 1], columns, drawn)
+    lines += [_line(row, columns) for row in cells[first + heads : last]]
     groups = _grouped(lines[:heads], lines[heads:], drawn, numeric=numeric)
     header_rows = len(groups[0])
     rows = [_row(group, len(columns), page) for part in groups for group in part]
@@ -188,7 +187,8 @@ def _columns(rows: Rows) -> list[Column]:
         edge
         for row in rows
         for cell in row
-        for edge in ((cell.x0 + 0.3, 0, 1), (max(cell.x1 - 0.3, cell.x0 + 0.4), 1, -1))
+        for x0, x1 in (_core(cell),)
+        for edge in ((x0 + 0.3, 0, 1), (max(x1 - 0.3, x0 + 0.4), 1, -1))
     )
     columns: list[Column] = []
     covering, begin = 0, None
@@ -199,6 +199,20 @@ def _columns(rows: Rows) -> list[Column]:
         elif covering <= tolerated < before and begin is not None:
             columns.append((begin, x))
     return _merged(columns, rows)
+
+
+def _core(cell: Piece) -> Column:
+    """Return where a cell begins and ends without the signs around its figure.
+
+    Signs stand where columns may touch; a digit is about half as wide as it is high.
+    """
+    text = cell.text
+    if not text[0].isdigit() and text[0] not in "(-" and is_figure(text):
+        x0 = max(cell.x0, cell.x1 - 0.56 * cell.size * len(text.lstrip("$€£¥₹ ")))
+    else:
+        x0 = cell.x0
+    x1 = cell.x1 - 0.8 * cell.size if text.endswith("%") and is_figure(text) else cell.x1
+    return x0, max(x1, x0 + 1)
 
 
 def _merged(columns: list[Column], rows: Rows) -> list[Column]:
@@ -230,17 +244,24 @@ def _merged(columns: list[Column], rows: Rows) -> list[Column]:
 
 def _with_empty(columns: list[Column], heads: Rows) -> list[Column]:
     """Add columns that have a heading between those of their neighbours, but no cells."""
-    headings = [cell for row in heads for cell in row]
-
-    def headed(column: Column) -> bool:
-        return any(cell.x0 < column[1] and cell.x1 > column[0] for cell in headings)
-
     added = []
     for left, right in pairwise(columns):
-        between = [cell for cell in headings if left[1] < cell.x0 and cell.x1 < right[0]]
-        if between and headed(left) and headed(right):
-            added.append((min(cell.x0 for cell in between), max(cell.x1 for cell in between)))
+        between = [
+            cell
+            for row in heads
+            if _stands_over(row, left) and _stands_over(row, right)
+            for cell in row
+            if left[1] < _middle(cell) < right[0]
+        ]
+        if between:
+            x0, x1 = min(cell.x0 for cell in between), max(cell.x1 for cell in between)
+            if left[1] < x0 and x1 < right[0]:
+                added.append((x0, x1))
     return sorted([*columns, *added])
+
+
+def _stands_over(row: list[Piece], column: Column) -> bool:
+    return any(cell.x0 < column[1] and cell.x1 > column[0] for cell in row)
 
 
 def _with_figures(run: Rows) -> Rows:
@@ -280,17 +301,32 @@ def _agreeing(places: list[float]) -> int:
     return sum(abs(place - usual) < 3 for place in places)
 
 
-def _with_header(cells: Rows, start: int, floor: int, columns: list[Column]) -> int:
+def _with_header(
+    cells: Rows, start: int, floor: int, columns: list[Column], drawn: Drawn
+) -> int:
     """Return the first row of the header: lines close above that stand over figures only."""
     first = start
     while first > floor:
         row, below = cells[first - 1], cells[first]
         gap = min(c.y0 for c in below) - max(c.y1 for c in row)
         over = row[0].x0 > columns[0][1] - 2 and row[-1].x1 <= columns[-1][1] + 30
-        if not over or gap > 1.2 * (row[0].y1 - row[0].y0):
+        near = _NEAR if _ruled_below(row, below, drawn) else 1.2
+        if not over or gap > near * (row[0].y1 - row[0].y0):
             break
         first -= 1
     return first
+
+
+def _ruled_below(row: list[Piece], below: list[Piece], drawn: Drawn) -> bool:
+    """Say whether a rule runs below each cell of a line, above the next line."""
+    bottom = min(cell.middle for cell in below)
+    return all(
+        any(
+            cell.middle < rule.y0 < bottom and rule.x0 < cell.x1 and rule.x1 > cell.x0
+            for rule in drawn.across
+        )
+        for cell in row
+    )
 
 
 def _with_last_label(cells: Rows, stop: int, columns: list[Column]) -> int:
@@ -310,18 +346,32 @@ def _with_last_label(cells: Rows, stop: int, columns: list[Column]) -> int:
 # --- lines to rows ------------------------------------------------------------------------------
 
 
+def _head(rows: Rows, columns: list[Column], drawn: Drawn) -> list[_Line]:
+    """Return the lines of a header; the last of `rows` is the first below it.
+
+    A cell right above one that spans several columns is its upper part, and spans the same.
+    """
+    lines: list[_Line] = []
+    spans: dict[int, list[int]] = {}
+    for row, below in reversed(list(pairwise(rows))):
+        found = _spanned(row, below, columns, drawn)
+        for place, cell in enumerate(row):
+            under = [n for n, other in enumerate(below) if other.x0 < cell.x1 and other.x1 > cell.x0]
+            if len(found.get(place, [])) < 2 and len(under) == 1 and len(spans.get(under[0], [])) > 1:
+                found[place] = spans[under[0]]
+        lines.append(_line(row, columns, found))
+        spans = found
+    return lines[::-1]
+
+
 def _line(
-    row: list[Piece],
-    columns: list[Column],
-    below: list[Piece] | None = None,
-    drawn: Drawn | None = None,
+    row: list[Piece], columns: list[Column], spanned: Mapping[int, list[int]] | None = None
 ) -> _Line:
-    """Put the cells of a line into columns; one of a header that spans several in the leftmost."""
+    """Put the cells of a line into columns; one that spans several stands in the leftmost."""
     cells: dict[int, Piece] = {}
     spans = set()
-    spanned = _spanned(row, below, columns, drawn) if drawn and below else {}
     for place, cell in enumerate(row):
-        covered = spanned.get(place) or _covered(cell, columns)
+        covered = (spanned or {}).get(place) or _covered(cell, columns)
         column = covered[0]
         if len(covered) > 1:
             spans.add(column)
@@ -352,7 +402,7 @@ def _spanned(
             place = min(over, key=lambda n: abs(_middle(row[n]) - _center(columns[number])))
             nearest.setdefault(place, []).append(number)
     filled = {_covered(cell, columns)[0] for cell in below}
-    ruled = {place: _ruled(place, row, columns, drawn) for place in nearest}
+    ruled = {place: _ruled(place, row, below, columns, drawn) for place in nearest}
     centred = {
         place: near
         for place, near in nearest.items()
@@ -375,16 +425,18 @@ def _center(column: Column) -> float:
     return (column[0] + column[1]) / 2
 
 
-def _ruled(place: int, row: list[Piece], columns: list[Column], drawn: Drawn) -> list[int]:
+def _ruled(
+    place: int, row: list[Piece], below: list[Piece], columns: list[Column], drawn: Drawn
+) -> list[int]:
     """Return the columns that the rule under a cell runs along, if under this cell alone.
 
     A rule may come in parts.
     """
     cell = row[place]
     reach = cell.y1 - cell.y0
-    below = [rule for rule in drawn.across if -0.4 * reach < rule.y0 - cell.y1 < 0.6 * reach]
+    bottom = min(cell.y1 + 1.2 * reach, min(other.y0 for other in below) + 0.3 * reach)
+    parts = sorted(rule for rule in drawn.across if cell.y1 - 0.4 * reach < rule.y0 < bottom)
     x0, x1 = cell.x0 + 1, cell.x1 - 1
-    parts = sorted(below)
     if not any(rule.x0 <= x1 and rule.x1 >= x0 for rule in parts):
         return []
     for rule in parts:
@@ -431,7 +483,9 @@ def _grouped(
 ) -> tuple[list[list[_Line]], list[list[_Line]]]:
     """Group lines to rows of the header and rows of data."""
     bands = _bands(drawn, (heads + data)[0].y0, (heads + data)[-1].y1)
-    head_groups = _group(heads, lambda group, line: _same_head(group, line, drawn))
+    gaps = [b.y0 - a.y1 for a, b in pairwise(heads)]
+    usual = 1.2 * median(gaps) if gaps else 0.0
+    head_groups = _group(heads, lambda group, line: _same_head(group, line, usual, drawn))
     limit = max((line.cells[0].x1 for line in data if 0 in line.cells), default=0.0)
 
     def same(group: list[_Line], line: _Line) -> bool:
@@ -473,12 +527,14 @@ def _band(bands: list[Column], line: _Line) -> Column | None:
     return next((band for band in bands if band[0] <= middle <= band[1]), None)
 
 
-def _same_head(group: list[_Line], line: _Line, drawn: Drawn) -> bool:
-    """Say whether a line of the header goes on with the cells above it."""
+def _same_head(group: list[_Line], line: _Line, usual: float, drawn: Drawn) -> bool:
+    """Say whether a line of the header, no further down than usual, goes on with those above."""
     above = group[-1]
-    if line.y0 - above.y1 > 0.8 * (line.y1 - line.y0):
+    if line.y0 - above.y1 > max(usual, 0.8 * (line.y1 - line.y0)):
         return False
-    if above.spans != line.spans and (above.spans or set(above.cells) != set(line.cells)):
+    if above.spans and not (above.spans <= line.spans and set(above.cells) <= set(line.cells)):
+        return False
+    if not above.spans and line.spans and not set(above.cells) <= set(line.cells):
         return False
     return not any(_underlined(cell, line, drawn) for cell in above.cells.values())
 
