@@ -14,7 +14,7 @@ from statistics import median
 
 from ingest.parsing.builder import Row
 from ingest.parsing.pdf.cells import Rows, into_cells, is_amount, is_figure
-from ingest.parsing.pdf.page import Drawn, Piece, Table, around
+from ingest.parsing.pdf.page import Area, Drawn, Piece, Table, around
 
 _NEAR = 2.4  # line heights: rows further apart are not of one table
 _FAR = 1e9
@@ -310,8 +310,11 @@ def _with_header(
         row, below = cells[first - 1], cells[first]
         gap = min(c.y0 for c in below) - max(c.y1 for c in row)
         over = row[0].x0 > columns[0][1] - 2 and row[-1].x1 <= columns[-1][1] + 30
-        near = _NEAR if _ruled_below(row, below, drawn) else 1.2
-        if not over or gap > near * (row[0].y1 - row[0].y0):
+        ruled = _ruled_below(row, below, drawn)
+        near = _NEAR if ruled else 1.2
+        centre = (columns[0][0] + columns[-1][1]) / 2
+        title = len(row) == 1 and not ruled and abs(_middle(row[0]) - centre) < 6
+        if not over or title or gap > near * (row[0].y1 - row[0].y0):
             break
         first -= 1
     return first
@@ -357,8 +360,9 @@ def _head(rows: Rows, columns: list[Column], drawn: Drawn) -> list[_Line]:
         found = _spanned(row, below, columns, drawn)
         for place, cell in enumerate(row):
             under = [n for n, other in enumerate(below) if other.x0 < cell.x1 and other.x1 > cell.x0]
-            if len(found.get(place, [])) < 2 and len(under) == 1 and len(spans.get(under[0], [])) > 1:
-                found[place] = spans[under[0]]
+            same = spans.get(under[0], []) if len(under) == 1 else []
+            if len(same) > 1 and len(found.get(place, [])) < 2 and _is_over(cell, same, columns):
+                found[place] = same
         lines.append(_line(row, columns, found))
         spans = found
     return lines[::-1]
@@ -402,14 +406,26 @@ def _spanned(
             place = min(over, key=lambda n: abs(_middle(row[n]) - _center(columns[number])))
             nearest.setdefault(place, []).append(number)
     filled = {_covered(cell, columns)[0] for cell in below}
-    ruled = {place: _ruled(place, row, below, columns, drawn) for place in nearest}
+    ruled = _ruled(row, below, drawn)
     centred = {
         place: near
         for place, near in nearest.items()
         if len(near) == 1 or (filled.issuperset(near) and _is_centred(row[place], near, columns))
     }
     spanned = centred if len(centred) == len(nearest) else {}
-    return spanned | {place: found for place, found in ruled.items() if len(found) > 1}
+    for place, near in nearest.items():
+        under = _along(place, row, ruled, columns)
+        if len(under) < 2:
+            under = [number for number in near if any(_crosses(rule, columns[number]) for rule in ruled)]
+        if len(under) > 1 and _is_over(row[place], under, columns):
+            spanned[place] = under
+    return spanned
+
+
+def _is_over(cell: Piece, under: list[int], columns: list[Column]) -> bool:
+    """Say whether a cell stands roughly over the middle of some columns, or ends with them."""
+    x0, x1 = columns[under[0]][0], columns[under[-1]][1]
+    return abs(_middle(cell) - (x0 + x1) / 2) < 0.25 * (x1 - x0) or abs(cell.x1 - x1) < 3
 
 
 def _is_centred(cell: Piece, near: list[int], columns: list[Column]) -> bool:
@@ -425,33 +441,36 @@ def _center(column: Column) -> float:
     return (column[0] + column[1]) / 2
 
 
-def _ruled(
-    place: int, row: list[Piece], below: list[Piece], columns: list[Column], drawn: Drawn
-) -> list[int]:
-    """Return the columns that the rule under a cell runs along, if under this cell alone.
+def _ruled(row: list[Piece], below: list[Piece], drawn: Drawn) -> list[Area]:
+    """Return the rules right below a line of the header, from left to right."""
+    height = max(cell.y1 - cell.y0 for cell in row)
+    middle, last = max(cell.middle for cell in row), max(cell.y1 for cell in row)
+    bottom = min(last + 1.2 * height, min(cell.y0 for cell in below) + 0.3 * height)
+    return sorted(rule for rule in drawn.across if middle < rule.y0 < bottom)
 
-    A rule may come in parts.
+
+def _along(place: int, row: list[Piece], rules: list[Area], columns: list[Column]) -> list[int]:
+    """Return the columns along the rule under one cell; none if it runs on under another.
+
+    The rule may be drawn in parts that touch.
     """
     cell = row[place]
-    reach = cell.y1 - cell.y0
-    bottom = min(cell.y1 + 1.2 * reach, min(other.y0 for other in below) + 0.3 * reach)
-    parts = sorted(rule for rule in drawn.across if cell.y1 - 0.4 * reach < rule.y0 < bottom)
-    x0, x1 = cell.x0 + 1, cell.x1 - 1
-    if not any(rule.x0 <= x1 and rule.x1 >= x0 for rule in parts):
-        return []
-    for rule in parts:
+    x0 = x1 = _middle(cell)
+    for rule in rules:
         if rule.x0 <= x1 + 1.5 and rule.x1 >= x0 - 1.5:
             x1 = max(x1, rule.x1)
-    for rule in reversed(parts):
+    for rule in reversed(rules):
         if rule.x1 >= x0 - 1.5 and rule.x0 <= x1 + 1.5:
             x0 = min(x0, rule.x0)
     if any(x0 < _middle(other) < x1 for other in row if other is not cell):
         return []
-    return [
-        number
-        for number, (left, right) in enumerate(columns)
-        if number and min(right, x1) - max(left, x0) > 0.5 * (right - left)
-    ]
+    return [n for n, column in enumerate(columns) if n and _crosses(Area(x0, 0, x1, 0), column)]
+
+
+def _crosses(rule: Area, column: Column) -> bool:
+    """Say whether a rule runs along most of a column's width."""
+    x0, x1 = column
+    return min(x1, rule.x1) - max(x0, rule.x0) > 0.5 * (x1 - x0)
 
 
 def _covered(cell: Piece, columns: list[Column]) -> list[int]:
