@@ -50,6 +50,12 @@ FROM base AS worker
 CMD ["footnote", "worker"]
 
 FROM base AS parser
+ARG OCR_PACKAGES="tesseract-ocr"
+USER 0:0
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends $OCR_PACKAGES \
+    && rm -rf /var/lib/apt/lists/*
+USER 10001:10001
 CMD ["footnote", "parser"]
 
 FROM base AS ui

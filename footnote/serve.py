@@ -72,6 +72,7 @@ def parse(settings: Settings) -> None:
         "--socket": settings.parser_socket,
         "--memory-mb": settings.parse_memory_mb,
         "--seconds": settings.parse_seconds,
+        "--ocr-languages": settings.ocr_languages,
         "--max-file-mb": settings.max_file_mb,
     }
     words = [str(word) for option in options.items() for word in option]

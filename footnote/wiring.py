@@ -136,7 +136,9 @@ class House:
             seconds=self.settings.parse_seconds,
             max_file_mb=self.settings.max_file_mb,
         )
-        parser = JailedParser(self.settings.parser_socket, limits=limits)
+        parser = JailedParser(
+            self.settings.parser_socket, limits=limits, ocr_languages=self.settings.ocr_languages
+        )
         self._open.callback(parser.close)
         return parser
 

@@ -49,10 +49,12 @@ class JailedParser:
         socket: Path | None = None,
         *,
         limits: Limits | None = None,
+        ocr_languages: str = "eng",
         folder: Path | None = None,
         patience: float = 15.0,
     ) -> None:
         self._limits = limits or Limits()
+        self._ocr_languages = ocr_languages
         self._given = socket
         self._folder = folder
         self._patience = patience
@@ -126,14 +128,14 @@ class JailedParser:
             if self._server is None or not self._server.alive():
                 if self._server is not None:
                     self._server.stop()
-                self._server = _Server(self._limits, self._folder)
+                self._server = _Server(self._limits, self._ocr_languages, self._folder)
             return self._server.socket
 
 
 class _Server:
     """A parser server that is a child of this process and ends when its stdin closes."""
 
-    def __init__(self, limits: Limits, folder: Path | None) -> None:
+    def __init__(self, limits: Limits, ocr_languages: str, folder: Path | None) -> None:
         self._folder = _short_folder(folder)
         self.socket = self._folder / "parser.sock"
         command = [sys.executable, "-W", "ignore", "-m", "ingest.parsing.server"]
@@ -142,6 +144,7 @@ class _Server:
             "--memory-mb": limits.memory_mb,
             "--seconds": limits.seconds,
             "--max-file-mb": limits.max_file_mb,
+            "--ocr-languages": ocr_languages,
             "--workers": max(2, min(8, os.cpu_count() or 2)),
         }
         words = [str(word) for option in options.items() for word in option]

@@ -89,6 +89,9 @@ class Settings(BaseSettings):
     )
     parse_seconds: int = Field(120, ge=1, description="Longest time to parse one file.")
     parse_memory_mb: int = Field(2048, ge=256, description="Most memory to parse one file.")
+    ocr_languages: str = Field(
+        "eng", description="Languages of scanned pages, such as deu+eng; empty: no recognition."
+    )
 
     # sources that are kept in sync
     crawl_private: str = Field(
@@ -122,6 +125,7 @@ def parser_environment() -> dict[str, str]:
         "UNSTRUCTURED_DISABLE_NOTICE": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "OMP_NUM_THREADS": "1",
+        "OMP_THREAD_LIMIT": "1",
     }
 
 

@@ -27,6 +27,7 @@ from ingest.parsing import wire
 from ingest.parsing.background import go_to_background
 from ingest.parsing.formats import PARSER_VERSION, parse, preload
 from ingest.parsing.jail import Limits, cut_network, die_with_parent, memory_is_limited, run_jailed
+from ingest.parsing.ocr import use_languages
 from knowledge.errors import IngestError, ParserFailed, TooLarge
 
 _BACKLOG = 64
@@ -43,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.background:
         go_to_background()
     limits = Limits(options.memory_mb, options.seconds, options.max_file_mb)
+    use_languages(options.ocr_languages)
     listener = _listen(options.socket)
     try:
         ready = {
@@ -66,6 +68,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--memory-mb", type=int, default=defaults.memory_mb, help="per file")
     parser.add_argument("--seconds", type=float, default=defaults.seconds, help="per file")
     parser.add_argument("--max-file-mb", type=int, default=defaults.max_file_mb)
+    parser.add_argument("--ocr-languages", default="eng", help="of scans; empty: none is read")
     parser.add_argument("--workers", type=int, default=2, help="files parsed at the same time")
     parser.add_argument("--stop-with-stdin", action="store_true", help="end when stdin closes")
     parser.add_argument("--background", action="store_true", help="let everybody else go first")
