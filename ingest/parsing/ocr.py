@@ -63,7 +63,7 @@ _languages = "eng"
 
 def use_languages(languages: str) -> None:
     """Recognise these from now on, such as `eng` or `deu+eng`; empty switches recognition off."""
-    global _languages  # noqa: PLW0603 (set once, when the parser process starts)
+    global _languages
     _languages = languages.replace(",", "+").replace(" ", "")
 
 

@@ -65,9 +65,9 @@ def into_cells(row: list[Piece]) -> list[Piece]:
             cells[-1] = _tidied(piece._replace(text=last.text + piece.text))
         elif _SIGN_AFTER.fullmatch(piece.text) and is_figure(last.text):
             cells[-1] = _tidied(last._replace(text=last.text + piece.text))
-        elif len(cells) == 1 and _MARKER.fullmatch(last.text) and not is_figure(piece.text):
-            cells[-1] = _joined(last, piece)
-        elif last.row != piece.row and _is_one(last, piece):
+        elif (len(cells) == 1 and _MARKER.fullmatch(last.text) and not is_figure(piece.text)) or (
+            last.row != piece.row and _is_one(last, piece)
+        ):
             cells[-1] = _joined(last, piece)
         else:
             cells.append(_tidied(piece))

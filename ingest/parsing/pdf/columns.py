@@ -69,7 +69,9 @@ def _is_prose(piece: Piece) -> bool:
     if len(piece.text) < _PROSE // 2:
         return False
     letters = _letters(piece.text)
-    return piece.upright and letters >= _PROSE and 3 * letters > 2 * len(piece.text.replace(" ", ""))
+    return (
+        piece.upright and letters >= _PROSE and 3 * letters > 2 * len(piece.text.replace(" ", ""))
+    )
 
 
 def _letters(text: str) -> int:

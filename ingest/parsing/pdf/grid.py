@@ -30,11 +30,7 @@ def find_grids(page: Page) -> list[Grid]:
     across, down = _merged(page.drawn.across, 0), _merged(page.drawn.down, 1)
     if len(across) < 2 or len(down) < 2 or len(across) + len(down) > _MOST_RULES:
         return []
-    return [
-        grid
-        for rules in _connected(across, down)
-        if (grid := _grid(page, *rules)) is not None
-    ]
+    return [grid for rules in _connected(across, down) if (grid := _grid(page, *rules)) is not None]
 
 
 def _merged(rules: Sequence[Area], axis: int) -> list[Area]:
@@ -44,7 +40,11 @@ def _merged(rules: Sequence[Area], axis: int) -> list[Area]:
     ordered = sorted(rules, key=lambda r: (round((r[other] + r[other + 2]) / 2), r[axis]))
     for rule in ordered:
         last = merged[-1] if merged else None
-        if last and abs(last[other] - rule[other]) < _REACH and rule[axis] <= last[axis + 2] + _REACH:
+        if (
+            last
+            and abs(last[other] - rule[other]) < _REACH
+            and rule[axis] <= last[axis + 2] + _REACH
+        ):
             box = around([last, rule])
             merged[-1] = Area(box.x0, box.y0, box.x1, box.y1)
         else:
@@ -52,9 +52,7 @@ def _merged(rules: Sequence[Area], axis: int) -> list[Area]:
     return merged
 
 
-def _connected(
-    across: list[Area], down: list[Area]
-) -> Iterator[tuple[list[Area], list[Area]]]:
+def _connected(across: list[Area], down: list[Area]) -> Iterator[tuple[list[Area], list[Area]]]:
     """Yield the rules of each group that hangs together by crossings."""
     rest = set(range(len(down)))
     free = set(range(len(across)))
@@ -101,7 +99,11 @@ def _grid(page: Page, across: list[Area], down: list[Area]) -> Grid | None:
         return None
     table = Table(
         [
-            _row([cells.get((row, column), []) for column in range(len(xs) - 1)], page, _band(xs, ys, row))
+            _row(
+                [cells.get((row, column), []) for column in range(len(xs) - 1)],
+                page,
+                _band(xs, ys, row),
+            )
             for row in range(len(ys) - 1)
             if row in rows
         ],

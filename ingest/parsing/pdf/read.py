@@ -10,25 +10,28 @@ from __future__ import annotations
 import ctypes
 import re
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
 
 import numpy as np
 import pypdfium2 as pdfium
 import pypdfium2.raw as raw
 
 from ingest.parsing.builder import visible
-from ingest.parsing.pdf.page import Drawn, Page, Piece
 from ingest.parsing.pdf.calls import INT, POINTER, address, direct
+from ingest.parsing.pdf.page import Drawn, Page, Piece
 from ingest.parsing.pdf.rules import drawn_on
 
-_WORD = re.compile("[^\\s\x02\ufffe]+[\x02\ufffe]?|[\x02\ufffe]")
+_WORD = re.compile(
+    "[.·…_]{4,}|(?:(?![.·…_]{4})[^\\s\x02\ufffe])+[\x02\ufffe]?|[\x02\ufffe]"
+)
 _HALVES = re.compile("[\ud800-\udfff]")
 _HYPHENS = "\x02\ufffe"  # what PDFium makes of a hyphen at the end of a line
 _BOLD = re.compile(rb"bold|black|heavy|semibold|demi", re.IGNORECASE)
 _CELL_GAP = 0.6  # of a line's height: wider ones part pieces
 _FIGURE_GAP = 0.4  # the same between two figures
-_LEADER = re.compile(r"[.·…_]{4,}")
+_DOTS = frozenset(".·…_")
 _CURRENCY = frozenset(("$", "€", "£", "¥", "₹", "US$", "C$", "A$", "R$", "CHF", "EUR", "USD"))
 Matrix = np.ndarray[Any, np.dtype[Any]]
 _FIGURE = re.compile(r"[$€£¥(–—-]*\d[\d.,]*[\d)%]|\d|[–—-]")
@@ -42,20 +45,6 @@ _font_info = direct(
     raw.FPDFText_GetFontInfo, ctypes.c_ulong, POINTER, INT, POINTER, ctypes.c_ulong, POINTER
 )
 _font_weight = direct(raw.FPDFText_GetFontWeight, INT, POINTER, INT)
-
-
-class _Word(NamedTuple):
-    text: str
-    x0: float
-    y0: float
-    x1: float
-    y1: float
-    start: int
-    """Its first character's place in the page's text."""
-    spaced: bool
-    """Whether white space stands before it."""
-    row: int
-    upright: bool
 
 
 def read_page(document: pdfium.PdfDocument, number: int) -> Page:
@@ -121,6 +110,23 @@ def _display_matrix(page: pdfium.PdfPage, width: float, height: float) -> Matrix
     return np.array([(right - origin) / reach, (up - origin) / reach, origin])
 
 
+@dataclass(slots=True)
+class _Words:
+    """The words of a page, in PDFium's order."""
+
+    spans: list[tuple[int, int]]
+    """Of each in the page's text."""
+    texts: list[str]
+    boxes: Matrix
+    """(n, 4) left, top, right, bottom as displayed."""
+    upright: Matrix
+    """(n,) whether it runs from left to right."""
+    rows: Matrix
+    """(n,) number of the line that PDFium makes of it."""
+    spaced: Matrix
+    """(n,) whether white space stands before it."""
+
+
 class _PageText:
     """The text of one page; its buffers are used again and again."""
 
@@ -135,60 +141,52 @@ class _PageText:
 
     def pieces(self) -> Iterator[Piece]:
         """Yield the pieces that show something, in PDFium's order."""
-        run: list[_Word] = []
-        before = ""
-        for word in self._words():
-            leader = _LEADER.fullmatch(word.text) or (word.text == before == ".")
-            before = word.text
-            if run and (leader or _parts(run, word)):
-                yield from self._piece(run)
-                run = []
-            if not leader:
-                run.append(word)
-        if run:
-            yield from self._piece(run)
-
-    def _piece(self, words: Sequence[_Word]) -> Iterator[Piece]:
-        joined = words[0].text
-        for last, word in pairwise(words):
-            joined += f" {word.text}" if word.spaced and not _raised(last, word) else word.text
-        plain = joined.isascii() and joined.isprintable()
-        text = joined if plain else " ".join(visible(_mended(joined)).split())
-        if text:
-            first, last = words[0], words[-1]
-            yield Piece(
-                text,
-                min([word.x0 for word in words]),
-                min([word.y0 for word in words]),
-                max([word.x1 for word in words]),
-                max([word.y1 for word in words]),
-                self._size(words[len(words) // 2].start),
-                self._bold(first.start) and (first is last or self._bold(last.start)),
-                first.upright,
-                first.row,
-            )
-
-    def _words(self) -> Iterator[_Word]:
         text = _characters(self._raw)
         spans = [match.span() for match in _WORD.finditer(text)]
         if not spans:
             return
-        boxes, upright = self._boxes(text, spans)
-        row = end = 0
-        for (start, stop), box, stands in zip(spans, boxes.tolist(), upright.tolist(), strict=True):
-            blank = text[end:start]
-            row += "\n" in blank
-            spaced, end = bool(blank), stop
-            if stands and box[2] - box[0] > 1.5 * (stop - start) * (box[3] - box[1]) + 4:
-                yield from self._letters(text, start, stop, row)
-            else:
-                yield _Word(text[start:stop], *box, start, spaced, row, stands)
+        words = self._words(text, spans)
+        begins, joins = _bounds(words)
+        starts = np.flatnonzero(begins)
+        lows = np.minimum.reduceat(words.boxes, starts).tolist()
+        highs = np.maximum.reduceat(words.boxes, starts).tolist()
+        joins_before = joins.tolist()
+        stops = [*starts[1:].tolist(), len(words.texts)]
+        for start, stop, low, high in zip(starts.tolist(), stops, lows, highs, strict=True):
+            if shown := _shown(words.texts[start:stop], joins_before[start:stop]):
+                first, last = words.spans[start][0], words.spans[stop - 1][0]
+                bold = self._bold(first) and (first == last or self._bold(last))
+                size = self._size(words.spans[(start + stop) // 2][0])
+                box = (low[0], low[1], high[2], high[3])
+                upright, row = bool(words.upright[start]), int(words.rows[start])
+                yield Piece(shown, *box, size, bold, upright, row)
 
-    def _letters(self, text: str, start: int, stop: int, row: int) -> Iterator[_Word]:
-        """Yield the characters of a word that is too wide to be one."""
-        boxes, _ = self._boxes(text, [(place, place + 1) for place in range(start, stop)])
-        for place, box in enumerate(boxes.tolist(), start):
-            yield _Word(text[place], *box, place, place == start, row, True)
+    def _words(self, text: str, spans: list[tuple[int, int]]) -> _Words:
+        """Measure the words; one that is too wide to be one falls into its characters."""
+        boxes, upright = self._boxes(text, spans)
+        lengths = np.array([stop - start for start, stop in spans])
+        wide = boxes[:, 2] - boxes[:, 0] > 1.5 * lengths * (boxes[:, 3] - boxes[:, 1]) + 4
+        if (wide & upright & (lengths > 1)).any():
+            spans = [
+                part
+                for (start, stop), apart in zip(spans, (wide & upright).tolist(), strict=True)
+                for part in (
+                    [(place, place + 1) for place in range(start, stop)]
+                    if apart
+                    else [(start, stop)]
+                )
+            ]
+            boxes, upright = self._boxes(text, spans)
+        ends = [0, *(stop for _, stop in spans[:-1])]
+        blanks = [text[end:start] for end, (start, _) in zip(ends, spans, strict=True)]
+        return _Words(
+            spans,
+            [text[start:stop] for start, stop in spans],
+            boxes,
+            upright,
+            np.cumsum(["\n" in blank for blank in blanks]),
+            np.array([bool(blank) for blank in blanks]),
+        )
 
     def _boxes(self, text: str, spans: Sequence[tuple[int, int]]) -> tuple[Matrix, Matrix]:
         """Return the displayed box of each span (n, 4), and whether it runs from left to right."""
@@ -237,32 +235,54 @@ def _characters(text_page: raw.FPDF_TEXTPAGE) -> str:
     return "".join(chr(raw.FPDFText_GetUnicode(text_page, index)) for index in range(count))
 
 
-def _parts(run: Sequence[_Word], word: _Word) -> bool:
-    """Say whether `word` begins a new piece after the words of `run`."""
-    last = run[-1]
-    if word.row != last.row or word.upright != last.upright:
-        return True
-    if not word.upright:
-        return min(word.x1, last.x1) <= max(word.x0, last.x0)
-    height = min(word.y1 - word.y0, last.y1 - last.y0)
-    if min(word.y1, last.y1) - max(word.y0, last.y0) < 0.4 * height:
-        return True
-    gap = max(word.x0 - last.x1, last.x0 - word.x1)  # either direction of writing
-    if gap > _CELL_GAP * max(word.y1 - word.y0, last.y1 - last.y0):
-        return True
-    if not word.spaced:
-        return False
-    if word.text in _CURRENCY:
-        return bool(_FIGURE.fullmatch(last.text))
-    return gap > _FIGURE_GAP * height and bool(
-        _FIGURE.fullmatch(word.text) and _FIGURE.fullmatch(last.text)
+def _bounds(words: _Words) -> tuple[Matrix, Matrix]:
+    """Return which words begin a piece, and which are joined to the one before without a space.
+
+    A piece ends where PDFium ends a line, at a gap, in either direction of writing, that is wider
+    than those between words, and between the figures of two columns.
+    """
+    boxes, upright, rows = words.boxes, words.upright, words.rows
+    last, here = boxes[:-1], boxes[1:]
+    heights = boxes[:, 3] - boxes[:, 1]
+    low, high = np.minimum(heights[:-1], heights[1:]), np.maximum(heights[:-1], heights[1:])
+    shared = np.minimum(last[:, 2:], here[:, 2:]) - np.maximum(last[:, :2], here[:, :2])
+    gaps = -shared[:, 0]
+    apart = (rows[1:] != rows[:-1]) | (upright[1:] != upright[:-1])
+    apart |= np.where(
+        upright[1:], (shared[:, 1] < 0.4 * low) | (gaps > _CELL_GAP * high), shared[:, 0] <= 0
     )
+    spaced = words.spaced[1:]
+    for place in np.flatnonzero(~apart & spaced & (gaps > 0)).tolist():
+        text, before = words.texts[place + 1], words.texts[place]
+        if text in _CURRENCY or gaps[place] > _FIGURE_GAP * low[place]:
+            figures = _FIGURE.fullmatch(before) and (text in _CURRENCY or _FIGURE.fullmatch(text))
+            apart[place] = bool(figures)
+    for start, stop in _leaders(words.texts):
+        apart[max(start - 1, 0) : stop] = True
+    offset = here[:, 0] - last[:, 2]
+    raised = (heights[1:] < 0.8 * heights[:-1]) & (offset > -1) & (offset < 0.12 * heights[:-1])
+    return np.concatenate([[True], apart]), np.concatenate([[True], raised | ~spaced])
 
 
-def _raised(last: _Word, word: _Word) -> bool:
-    """Say whether `word` is a mark set smaller and close to the word before it."""
-    height = last.y1 - last.y0
-    return word.y1 - word.y0 < 0.8 * height and -1 < word.x0 - last.x1 < 0.12 * height
+def _leaders(texts: list[str]) -> Iterator[tuple[int, int]]:
+    """Yield where dots or strokes lead from one column to the next: four and more in a row."""
+    dots = [place for place, text in enumerate(texts) if text[0] in _DOTS and _DOTS.issuperset(text)]
+    for _, run in groupby(enumerate(dots), key=lambda pair: pair[1] - pair[0]):
+        places = [place for _, place in run]
+        if sum(len(texts[place]) for place in places) >= 4:
+            yield places[0], places[-1] + 1
+
+
+def _shown(texts: list[str], joins: list[bool]) -> str:
+    """Return what a reader sees of words that stand side by side; leaders tell him nothing."""
+    joined = texts[0]
+    for text, joins_before in zip(texts[1:], joins[1:], strict=True):
+        joined += text if joins_before else f" {text}"
+    if _DOTS.issuperset(joined) and len(joined) > 1:
+        return ""
+    if joined.isascii() and joined.isprintable():
+        return joined
+    return " ".join(visible(_mended(joined)).split())
 
 
 def _mended(text: str) -> str:

@@ -25,13 +25,9 @@ _MOST_SEGMENTS = 2_000
 
 _object_at = direct(raw.FPDFPage_GetObject, POINTER, POINTER, INT)
 _kind_of = direct(raw.FPDFPageObj_GetType, INT, POINTER)
-_bounds_of = direct(
-    raw.FPDFPageObj_GetBounds, INT, POINTER, POINTER, POINTER, POINTER, POINTER
-)
+_bounds_of = direct(raw.FPDFPageObj_GetBounds, INT, POINTER, POINTER, POINTER, POINTER, POINTER)
 _mode_of = direct(raw.FPDFPath_GetDrawMode, INT, POINTER, POINTER, POINTER)
-_color_of = direct(
-    raw.FPDFPageObj_GetFillColor, INT, POINTER, POINTER, POINTER, POINTER, POINTER
-)
+_color_of = direct(raw.FPDFPageObj_GetFillColor, INT, POINTER, POINTER, POINTER, POINTER, POINTER)
 _segments_of = direct(raw.FPDFPath_CountSegments, INT, POINTER)
 
 
@@ -166,7 +162,12 @@ def _sort_in(drawn: Drawn, painted: list[tuple[Area, _Painted]]) -> None:
     }
     for area, one in painted:
         x0, y0, x1, y1 = area
-        if one.filled and not one.stroked and one.color == _WHITE and min(x1 - x0, y1 - y0) <= _THIN:
+        if (
+            one.filled
+            and not one.stroked
+            and one.color == _WHITE
+            and min(x1 - x0, y1 - y0) <= _THIN
+        ):
             continue
         if y1 - y0 <= _THIN:
             if x1 - x0 > _SHORT:
