@@ -47,7 +47,7 @@ class Word(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """Pixels, row by row from the top: grey (1 byte), or red, green, blue (3), or with alpha (4)."""
+    """Pixels, row by row from the top: grey (1 byte), red, green, blue (3), or with alpha (4)."""
 
     pixels: bytes | bytearray | memoryview
     width: int
@@ -77,7 +77,7 @@ def why_not() -> str:
     if not _languages:
         return "OCR is not switched on"
     if not _LANGUAGES.fullmatch(_languages):
-        return f"FOOTNOTE_OCR_LANGUAGES is not a list of languages such as eng or deu+eng: {_languages}"
+        return f"FOOTNOTE_OCR_LANGUAGES is {_languages}, not languages such as eng or deu+eng"
     if _library() is None:
         return "install Tesseract (the system's package tesseract-ocr) to read scanned pages"
     if _engine(_languages) is None:

@@ -17,7 +17,10 @@ _FIGURE = re.compile(
     r"[)%\]]*(?:\s?\(\w{1,2}\)|[*†‡]+)?"
 )
 _NOTHING = re.compile(r"(?:N/?A|n/a|NM|nm|N/M|n/m|nil|[*†‡]+|[–—-]+\s?%?|\d{1,2}/\d{1,2}/\d{2,4})")
-_YEAR = re.compile(r"(?:(?:19|20)\d\d|FY\s?\d{2,4}|Q[1-4])[A-Z]?")
+_PERIOD = re.compile(
+    r"(?:(?:19|20)\d\d(?:\s?[–—-]\s?(?:19|20)?\d\d)?|FY\s?\d{2,4}|Q[1-4])[A-Z]?|\d{1,2}/\d{1,2}/\d{2,4}"
+)
+_RANGE = re.compile(r"\s*(?:[–—-]|to)\s*")
 
 _WORD_GAP = 0.35  # of a line's height
 
@@ -58,20 +61,24 @@ def into_cells(row: list[Piece]) -> list[Piece]:
     """
     cells: list[Piece] = []
     for piece in row:
-        last = cells[-1] if cells else None
-        if last is None:
+        one = _one(cells[-1], piece, first=len(cells) == 1) if cells else None
+        if one is None:
             cells.append(_tidied(piece))
-        elif _SIGN_BEFORE.fullmatch(last.text) and is_figure(piece.text):
-            cells[-1] = _tidied(piece._replace(text=last.text + piece.text))
-        elif _SIGN_AFTER.fullmatch(piece.text) and is_figure(last.text):
-            cells[-1] = _tidied(last._replace(text=last.text + piece.text))
-        elif (len(cells) == 1 and _MARKER.fullmatch(last.text) and not is_figure(piece.text)) or (
-            last.row != piece.row and _is_one(last, piece)
-        ):
-            cells[-1] = _joined(last, piece)
         else:
-            cells.append(_tidied(piece))
+            cells[-1] = one
     return cells
+
+
+def _one(last: Piece, piece: Piece, *, first: bool) -> Piece | None:
+    """Return both pieces as one; None if they are two cells. `first`: `last` begins the row."""
+    if _SIGN_BEFORE.fullmatch(last.text) and is_figure(piece.text):
+        return _tidied(piece._replace(text=last.text + piece.text))
+    if _SIGN_AFTER.fullmatch(piece.text) and is_figure(last.text):
+        return _tidied(last._replace(text=last.text + piece.text))
+    is_item = first and _MARKER.fullmatch(last.text) and not is_figure(piece.text)
+    if is_item or (last.row != piece.row and _is_one(last, piece)):
+        return _joined(last, piece)
+    return None
 
 
 def _is_one(left: Piece, right: Piece) -> bool:
@@ -97,9 +104,12 @@ def _joined(left: Piece, right: Piece) -> Piece:
 
 def is_figure(text: str) -> bool:
     """Say whether a cell holds an amount, a dash in place of one, or a word for none."""
-    return bool(_FIGURE.fullmatch(text) or _NOTHING.fullmatch(text))
+    if _FIGURE.fullmatch(text) or _NOTHING.fullmatch(text):
+        return True
+    ends = _RANGE.split(text, maxsplit=1)
+    return len(ends) == 2 and all(_FIGURE.fullmatch(end) for end in ends)
 
 
 def is_amount(text: str) -> bool:
-    """Say whether a cell holds a figure that is no year, as data has and headers have not."""
-    return is_figure(text) and not _YEAR.fullmatch(text)
+    """Say whether a cell holds a figure that is no year or date, as data has and headers have not."""
+    return is_figure(text) and not _PERIOD.fullmatch(text)

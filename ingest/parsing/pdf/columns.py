@@ -30,7 +30,10 @@ def reading_order(pieces: Pieces, depth: int = 0) -> Iterator[list[Piece]]:
             yield list(pieces)
         return
     x, top, bottom = gutter
-    above, left, right, below = [], [], [], []
+    above: list[Piece] = []
+    left: list[Piece] = []
+    right: list[Piece] = []
+    below: list[Piece] = []
     for piece in pieces:
         if piece.middle <= top:
             above.append(piece)
@@ -97,7 +100,7 @@ def _bands(ordered: Pieces, x: float) -> Iterator[tuple[int, tuple[float, float,
 
 
 def _lines_of_prose(side: Pieces) -> int:
-    """Return how many lines of prose one side has; 0 if it is not running text for the most part."""
+    """Return how many lines of prose one side has; 0 if most of it is not running text."""
     prose = [piece for piece in side if _is_prose(piece)]
     figures = sum(is_figure(piece.text) for piece in side)
     if len(prose) < max(_LEAST, 0.4 * len(side)) or figures > 0.3 * len(side):

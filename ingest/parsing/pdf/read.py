@@ -23,9 +23,8 @@ from ingest.parsing.pdf.calls import INT, POINTER, address, direct
 from ingest.parsing.pdf.page import Drawn, Page, Piece
 from ingest.parsing.pdf.rules import drawn_on
 
-_WORD = re.compile(
-    "[.·…_]{4,}|(?:(?![.·…_]{4})[^\\s\x02\ufffe])+[\x02\ufffe]?|[\x02\ufffe]"
-)
+_WORD = re.compile("[.·…_]{4,}|(?:(?![.·…_]{4})[^\\s\x02\ufffe])+[\x02\ufffe]?|[\x02\ufffe]")
+_ALEF_LAM = re.compile("[\u0622\u0623\u0625\u0627]\u0644")
 _HALVES = re.compile("[\ud800-\udfff]")
 _HYPHENS = "\x02\ufffe"  # what PDFium makes of a hyphen at the end of a line
 _BOLD = re.compile(rb"bold|black|heavy|semibold|demi", re.IGNORECASE)
@@ -141,7 +140,7 @@ class _PageText:
 
     def pieces(self) -> Iterator[Piece]:
         """Yield the pieces that show something, in PDFium's order."""
-        text = _characters(self._raw)
+        text = self._with_ligatures(_characters(self._raw))
         spans = [match.span() for match in _WORD.finditer(text)]
         if not spans:
             return
@@ -160,6 +159,18 @@ class _PageText:
                 box = (low[0], low[1], high[2], high[3])
                 upright, row = bool(words.upright[start]), int(words.rows[start])
                 yield Piece(shown, *box, size, bold, upright, row)
+
+    def _with_ligatures(self, text: str) -> str:
+        """Put the letters of Arabic's lam-alef in order: PDFium turns round the two of one glyph."""
+        places = [match.start() for match in _ALEF_LAM.finditer(text)]
+        if not places:
+            return text
+        boxes, _ = self._boxes(text, [(n, n + 1) for place in places for n in (place, place + 1)])
+        letters = list(text)
+        for place, same in zip(places, (boxes[::2] == boxes[1::2]).all(1).tolist(), strict=True):
+            if same:
+                letters[place : place + 2] = text[place + 1], text[place]
+        return "".join(letters)
 
     def _words(self, text: str, spans: list[tuple[int, int]]) -> _Words:
         """Measure the words; one that is too wide to be one falls into its characters."""
@@ -258,7 +269,7 @@ def _bounds(words: _Words) -> tuple[Matrix, Matrix]:
             figures = _FIGURE.fullmatch(before) and (text in _CURRENCY or _FIGURE.fullmatch(text))
             apart[place] = bool(figures)
     for start, stop in _leaders(words.texts):
-        apart[max(start - 1, 0) : stop] = True
+        apart[start - 1 : start] = apart[stop - 1 : stop] = True
     offset = here[:, 0] - last[:, 2]
     raised = (heights[1:] < 0.8 * heights[:-1]) & (offset > -1) & (offset < 0.12 * heights[:-1])
     return np.concatenate([[True], apart]), np.concatenate([[True], raised | ~spaced])
@@ -266,7 +277,9 @@ def _bounds(words: _Words) -> tuple[Matrix, Matrix]:
 
 def _leaders(texts: list[str]) -> Iterator[tuple[int, int]]:
     """Yield where dots or strokes lead from one column to the next: four and more in a row."""
-    dots = [place for place, text in enumerate(texts) if text[0] in _DOTS and _DOTS.issuperset(text)]
+    dots = [
+        place for place, text in enumerate(texts) if text[0] in _DOTS and _DOTS.issuperset(text)
+    ]
     for _, run in groupby(enumerate(dots), key=lambda pair: pair[1] - pair[0]):
         places = [place for _, place in run]
         if sum(len(texts[place]) for place in places) >= 4:
@@ -278,7 +291,7 @@ def _shown(texts: list[str], joins: list[bool]) -> str:
     joined = texts[0]
     for text, joins_before in zip(texts[1:], joins[1:], strict=True):
         joined += text if joins_before else f" {text}"
-    if _DOTS.issuperset(joined) and len(joined) > 1:
+    if joined[0] in _DOTS and len(joined) > 1 and _DOTS.issuperset(joined.replace(" ", "")):
         return ""
     if joined.isascii() and joined.isprintable():
         return joined

@@ -59,7 +59,7 @@ def _pictures(item: int, kind: int) -> bool:
         return kind == raw.FPDF_PAGEOBJ_IMAGE
     group = ctypes.cast(item, raw.FPDF_PAGEOBJECT)
     return any(
-        raw.FPDFPageObj_GetType(raw.FPDFFormObj_GetObject(group, index)) == raw.FPDF_PAGEOBJ_IMAGE
+        bool(_kind_of(address(raw.FPDFFormObj_GetObject(group, index))) == raw.FPDF_PAGEOBJ_IMAGE)
         for index in range(min(raw.FPDFFormObj_CountObjects(group), 50))
     )
 
@@ -161,23 +161,22 @@ def _sort_in(drawn: Drawn, painted: list[tuple[Area, _Painted]]) -> None:
         if one.filled and area.y1 - area.y0 > _THIN and area.x1 - area.x0 > _THIN
     }
     for area, one in painted:
-        x0, y0, x1, y1 = area
-        if (
-            one.filled
-            and not one.stroked
-            and one.color == _WHITE
-            and min(x1 - x0, y1 - y0) <= _THIN
-        ):
+        width, height = area.x1 - area.x0, area.y1 - area.y0
+        strip = one.filled and not one.stroked and one.color == _WHITE
+        if min(width, height) > _THIN:
+            _sort_in_box(drawn, area, one)
+        elif strip or max(width, height) <= _SHORT:
             continue
-        if y1 - y0 <= _THIN:
-            if x1 - x0 > _SHORT:
-                drawn.across.append(area)
-        elif x1 - x0 <= _THIN:
-            if y1 - y0 > _SHORT and (y0, y1, one.color) not in shades:
-                drawn.down.append(area)
-        else:
-            if one.filled:
-                drawn.shades.append(area)
-            if one.stroked:
-                drawn.across += [Area(x0, y0, x1, y0), Area(x0, y1, x1, y1)]
-                drawn.down += [Area(x0, y0, x0, y1), Area(x1, y0, x1, y1)]
+        elif height <= _THIN:
+            drawn.across.append(area)
+        elif (area.y0, area.y1, one.color) not in shades:
+            drawn.down.append(area)
+
+
+def _sort_in_box(drawn: Drawn, area: Area, one: _Painted) -> None:
+    x0, y0, x1, y1 = area
+    if one.filled:
+        drawn.shades.append(area)
+    if one.stroked:
+        drawn.across += [Area(x0, y0, x1, y0), Area(x0, y1, x1, y1)]
+        drawn.down += [Area(x0, y0, x0, y1), Area(x1, y0, x1, y1)]

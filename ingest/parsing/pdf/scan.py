@@ -1,4 +1,4 @@
-"""Reads scanned pages: a picture covers the page and there is next to no text, so it is recognised."""
+"""Reads scanned pages: where a picture stands and next to no text, the text is recognised."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tells the columns of a table: stretches that cells cover, parted by stretches that none covers."""
+"""Tells the columns of a table: stretches that cells cover, parted by some that none covers."""
 
 from __future__ import annotations
 

@@ -71,6 +71,7 @@ def group_data(lines: Sequence[TableLine], drawn: Drawn, *, numeric: bool) -> li
 def grouped(
     lines: Sequence[TableLine], same: Callable[[list[TableLine], TableLine], bool]
 ) -> list[list[TableLine]]:
+    """Return the lines in groups; `same` says whether a line goes on with the group above it."""
     groups: list[list[TableLine]] = []
     for line in lines:
         if groups and same(groups[-1], line):
@@ -140,6 +141,7 @@ def _same_text_row(group: list[TableLine], line: TableLine, gaps: Sequence[float
 
 
 def into_row(lines: list[TableLine], count: int, page: int) -> Row:
+    """Return a row of `count` cells; the lines of a cell are joined by a space."""
     cells = [
         " ".join(line.cells[column].text for line in lines if column in line.cells)
         for column in range(count)
