@@ -111,5 +111,5 @@ def is_figure(text: str) -> bool:
 
 
 def is_amount(text: str) -> bool:
-    """Say whether a cell holds a figure that is no year or date, as data has and headers have not."""
+    """Say whether a cell holds a figure that is no year or date: data has some, headers none."""
     return is_figure(text) and not _PERIOD.fullmatch(text)

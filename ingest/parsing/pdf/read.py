@@ -161,7 +161,7 @@ class _PageText:
                 yield Piece(shown, *box, size, bold, upright, row)
 
     def _with_ligatures(self, text: str) -> str:
-        """Put the letters of Arabic's lam-alef in order: PDFium turns round the two of one glyph."""
+        """Put the letters of the Arabic lam-alef in order: PDFium reverses those of one glyph."""
         places = [match.start() for match in _ALEF_LAM.finditer(text)]
         if not places:
             return text

@@ -21,6 +21,7 @@ _THIN = 2.5  # points: anything thicker is a shade
 _SHORT = 4.0  # points: anything shorter is a dot
 _OUTSIDE = 20.0  # points beyond the page: what reaches further is a clip, no rule
 _MOST_OBJECTS = 100_000
+_MOST_MEMBERS = 50
 _MOST_SEGMENTS = 2_000
 
 _object_at = direct(raw.FPDFPage_GetObject, POINTER, POINTER, INT)
@@ -58,10 +59,9 @@ def _pictures(item: int, kind: int) -> bool:
     if kind != raw.FPDF_PAGEOBJ_FORM:
         return kind == raw.FPDF_PAGEOBJ_IMAGE
     group = ctypes.cast(item, raw.FPDF_PAGEOBJECT)
-    return any(
-        bool(_kind_of(address(raw.FPDFFormObj_GetObject(group, index))) == raw.FPDF_PAGEOBJ_IMAGE)
-        for index in range(min(raw.FPDFFormObj_CountObjects(group), 50))
-    )
+    members = range(min(raw.FPDFFormObj_CountObjects(group), _MOST_MEMBERS))
+    kinds = [_kind_of(address(raw.FPDFFormObj_GetObject(group, index))) for index in members]
+    return raw.FPDF_PAGEOBJ_IMAGE in kinds
 
 
 class _Painted(NamedTuple):

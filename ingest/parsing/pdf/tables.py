@@ -63,7 +63,7 @@ def _table(
         if len(columns) < 2 or not is_text_table(run, columns):
             return None
     first = header_start(cells, start, floor, columns, drawn)
-    last = _with_last_label(cells, stop, columns)
+    last = _with_last_lines(cells, stop, columns, drawn)
     heads = (
         count_header_lines([into_line(row, columns) for row in cells[first:last]]) if numeric else 1
     )
@@ -154,15 +154,28 @@ def _is_prose(row: list[Piece], width: float) -> bool:
     return row[-1].x1 - row[0].x0 > 0.7 * width and sum(len(cell.text) for cell in row) > 60
 
 
-def _with_last_label(cells: Rows, stop: int, columns: list[Column]) -> int:
-    """Return the row after the last: a label may wrap below its figures."""
+def _with_last_lines(cells: Rows, stop: int, columns: list[Column], drawn: Drawn) -> int:
+    """Return the row after the last: a cell of the last row may go on below the others."""
     while stop < len(cells) and len(cells[stop]) == 1:
         (cell,), above = cells[stop], cells[stop - 1]
         if gap_between(above, [cell]) > 0.4 * (cell.y1 - cell.y0):
             break
-        label = above[0] if above[0].x0 < columns[0][1] and cell.x1 < columns[0][1] + 2 else None
-        text = [c for c in above if abs(c.x0 - cell.x0) < 2 and cell.x0 > columns[0][1]]
-        if not text and not (label and wraps(label, cell, columns[0][1])):
+        if not _goes_on(above, cell, columns) and not _on_one_shade(above[0], cell, drawn):
             break
         stop += 1
     return stop
+
+
+def _goes_on(above: list[Piece], cell: Piece, columns: list[Column]) -> bool:
+    """Say whether a cell stands below another of the table's last row and goes on with it."""
+    labels = columns[0][1]
+    if cell.x0 > labels:
+        return any(abs(other.x0 - cell.x0) < 2 for other in above)
+    return above[0].x0 < labels and cell.x1 < labels + 2 and wraps(above[0], cell, labels)
+
+
+def _on_one_shade(above: Piece, below: Piece, drawn: Drawn) -> bool:
+    return any(
+        shade.y0 < above.middle and below.middle < shade.y1 < above.y1 + 5 * (above.y1 - above.y0)
+        for shade in drawn.shades
+    )
