@@ -57,11 +57,11 @@ def drawn_on(page: pdfium.PdfPage, matrix: Matrix, width: float, height: float) 
 def _pictures(item: int, kind: int) -> bool:
     """Say whether an object is a picture, or a group that holds one."""
     if kind != raw.FPDF_PAGEOBJ_FORM:
-        return kind == raw.FPDF_PAGEOBJ_IMAGE
+        return bool(kind == raw.FPDF_PAGEOBJ_IMAGE)
     group = ctypes.cast(item, raw.FPDF_PAGEOBJECT)
     members = range(min(raw.FPDFFormObj_CountObjects(group), _MOST_MEMBERS))
     kinds = [_kind_of(address(raw.FPDFFormObj_GetObject(group, index))) for index in members]
-    return raw.FPDF_PAGEOBJ_IMAGE in kinds
+    return any(kind == raw.FPDF_PAGEOBJ_IMAGE for kind in kinds)
 
 
 class _Painted(NamedTuple):

@@ -55,10 +55,11 @@ def test_no_page_is_emptied() -> None:
 
 def test_figures_at_the_top_that_differ_from_page_to_page_stay() -> None:
     def page(n: int) -> Callable[[Pen], None]:
-        return lambda pen: (
-            pen.text(72, 60, f"Result: {n * n * 7}"),
-            pen.paragraph(72, 120, LOREM, 400),
-        )
+        def draw(pen: Pen) -> None:
+            pen.text(72, 60, f"Result: {n * n * 7}")
+            pen.paragraph(72, 120, LOREM, 400)
+
+        return draw
 
     text = parsed(drawn(*map(page, range(1, 6)))).text
     assert all(f"Result: {n * n * 7}" in text for n in range(1, 6))

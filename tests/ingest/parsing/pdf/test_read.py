@@ -30,7 +30,11 @@ from tests.requirements import eval_data
 def test_the_words_are_those_of_pdfium_read_one_by_one(
     written: list[tuple[str, int, int]],
 ) -> None:
-    data = drawn(lambda pen: [pen.text(x, 30 + 15 * y, text) for text, x, y in written])
+    def draw(pen: Pen) -> None:
+        for text, x, y in written:
+            pen.text(x, 30 + 15 * y, text)
+
+    data = drawn(draw)
     with pdfium.PdfDocument(data) as document:
         slow = document[0].get_textpage().get_text_range()
         page = read_page(document, 1)
