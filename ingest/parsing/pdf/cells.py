@@ -18,7 +18,7 @@ _FIGURE = re.compile(
 )
 _NOTHING = re.compile(r"(?:N/?A|n/a|NM|nm|N/M|n/m|nil|[*†‡]+|[–—-]+\s?%?|\d{1,2}/\d{1,2}/\d{2,4})")
 _PERIOD = re.compile(
-    r"(?:(?:19|20)\d\d(?:\s?[–—-]\s?(?:19|20)?\d\d)?|FY\s?\d{2,4}|Q[1-4])[A-Z]?|\d{1,2}/\d{1,2}/\d{2,4}"
+    r"(?:(?:19|20)\d\d(?:\s?(?:[–—-]|to)\s?(?:19|20)?\d\d)?|FY\s?\d{2,4}|Q[1-4])[A-Z]?|\d{1,2}/\d{1,2}/\d{2,4}"
 )
 _RANGE = re.compile(r"\s*(?:[–—-]|to)\s*")
 
@@ -71,9 +71,10 @@ def into_cells(row: list[Piece]) -> list[Piece]:
 
 def _one(last: Piece, piece: Piece, *, first: bool) -> Piece | None:
     """Return both pieces as one; None if they are two cells. `first`: `last` begins the row."""
-    if _SIGN_BEFORE.fullmatch(last.text) and is_figure(piece.text):
+    height, gap = piece.y1 - piece.y0, piece.x0 - last.x1
+    if _SIGN_BEFORE.fullmatch(last.text) and is_figure(piece.text) and gap < 15 * height:
         return _tidied(piece._replace(text=last.text + piece.text))
-    if _SIGN_AFTER.fullmatch(piece.text) and is_figure(last.text):
+    if _SIGN_AFTER.fullmatch(piece.text) and is_figure(last.text) and gap < 2.5 * height:
         return _tidied(last._replace(text=last.text + piece.text))
     is_item = first and _MARKER.fullmatch(last.text) and not is_figure(piece.text)
     if is_item or (last.row != piece.row and _is_one(last, piece)):

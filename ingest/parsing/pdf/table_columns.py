@@ -115,7 +115,8 @@ def _with_figures(run: Rows) -> Rows:
     data = data_rows(run)
     if len(data) != 1:
         return data
-    return [row for row in run if len(row) > 1 and any(is_figure(cell.text) for cell in row[1:])]
+    least = max(2, len(data[0]) - 1)
+    return [row for row in run if len(row) >= least and any(is_figure(c.text) for c in row[1:])]
 
 
 def is_numeric(run: Rows, columns: list[Column]) -> bool:

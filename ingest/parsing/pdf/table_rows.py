@@ -106,15 +106,21 @@ def _continues(group: list[TableLine], line: TableLine, limit: float) -> bool:
     if gap > 0.45 * (line.y1 - line.y0):
         return False
     if 0 not in line.cells:
-        if any(is_figure(cell.text) for cell in line.cells.values()):
+        if _has_figures(line):
             return all(set(part.cells) == {0} for part in group)
         return all(any(column in part.cells for part in group) for column in line.cells)
     if 0 not in above.cells:
-        return False
+        unnamed = not any(0 in part.cells for part in group)
+        known = {column for part in group for column in part.cells}
+        return unnamed and {0} < set(line.cells) <= {0, *known} and not _has_figures(line)
     valued = any(set(part.cells) != {0} for part in group)
     if valued and set(line.cells) != {0}:
         return False
     return wraps(above.cells[0], line.cells[0], limit)
+
+
+def _has_figures(line: TableLine) -> bool:
+    return any(is_figure(cell.text) for column, cell in line.cells.items() if column)
 
 
 def wraps(above: Piece, below: Piece, limit: float) -> bool:
@@ -133,11 +139,11 @@ def wraps(above: Piece, below: Piece, limit: float) -> bool:
 
 
 def _same_text_row(group: list[TableLine], line: TableLine, gaps: Sequence[float]) -> bool:
-    """Say whether a line belongs to the row above: it has no first cell, or rows stand apart."""
-    if 0 not in line.cells:
-        return True
+    """Say whether a line belongs to the row above: rows stand apart, or it has no first cell."""
     gap, least, most = line.y0 - group[-1].y1, min(gaps), max(gaps)
-    return most > least + 2 and gap < min(0.6 * most, least + 1)
+    if most > least + 2:
+        return gap < min(0.6 * most, least + 1)
+    return 0 not in line.cells
 
 
 def into_row(lines: list[TableLine], count: int, page: int) -> Row:

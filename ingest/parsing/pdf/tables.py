@@ -91,13 +91,20 @@ def _run(cells: Rows, start: int, width: float) -> int:
         if _is_gridlike(row):
             end, labels = index + 1, 0
             places.update(cell.x0 for cell in row[1:])
-        elif _is_prose(row, width):
+        elif _is_prose(row, width) and row[-1].x1 > _figures_begin(cells[start:end]):
             break
         elif not any(abs(row[0].x0 - place) < 2 for place in places):  # no further line of a cell
             labels += 1
             if labels > _MOST_LABELS:
                 break
     return end
+
+
+def _figures_begin(run: Rows) -> float:
+    """Return where the leftmost figure stands; far left if there is none."""
+    return min(
+        (cell.x0 for row in data_rows(run) for cell in row[1:] if is_figure(cell.text)), default=0
+    )
 
 
 def _ends(cells: Rows, start: int, index: int) -> bool:
