@@ -59,7 +59,7 @@ _PARSERS = {
     Format.PDF: ("ingest.parsing.pdf", "parse_pdf"),
     Format.DOCX: ("ingest.parsing.word", "parse_docx"),
     Format.PPTX: ("ingest.parsing.slides", "parse_pptx"),
-    Format.XLSX: ("ingest.parsing.office", "parse_xlsx"),
+    Format.XLSX: ("ingest.parsing.sheet", "parse_xlsx"),
     Format.HTML: ("ingest.parsing.webpage", "parse_html_page"),
     Format.MARKDOWN: ("ingest.parsing.markdown", "parse_markdown"),
     Format.TEXT: ("ingest.parsing.text", "parse_text"),
