@@ -17,7 +17,7 @@ from ingest.parsing.archive import check_container, transitional
 from knowledge.errors import Unreadable, Unsupported
 from knowledge.models import Parsed
 
-PARSER_VERSION = "parsers-2"
+PARSER_VERSION = "parsers-3"
 """Raise it whenever the same bytes may give another text or other blocks."""
 
 
@@ -28,31 +28,62 @@ class Format(StrEnum):
     DOCX = "docx"
     PPTX = "pptx"
     XLSX = "xlsx"
+    ODT = "odt"
+    ODS = "ods"
+    ODP = "odp"
+    EPUB = "epub"
+    RTF = "rtf"
     HTML = "html"
+    XML = "xml"
     MARKDOWN = "md"
     TEXT = "txt"
     CSV = "csv"
     EMAIL = "eml"
+    OUTLOOK = "msg"
+    JSON = "json"
     JSON_LINES = "jsonl"
+    PNG = "png"
+    JPEG = "jpg"
+    TIFF = "tiff"
 
 
 SUFFIXES = {
     ".pdf": Format.PDF,
     ".docx": Format.DOCX,
+    ".docm": Format.DOCX,
+    ".dotx": Format.DOCX,
     ".pptx": Format.PPTX,
+    ".pptm": Format.PPTX,
+    ".ppsx": Format.PPTX,
     ".xlsx": Format.XLSX,
+    ".xlsm": Format.XLSX,
+    ".odt": Format.ODT,
+    ".ods": Format.ODS,
+    ".odp": Format.ODP,
+    ".epub": Format.EPUB,
+    ".rtf": Format.RTF,
     ".html": Format.HTML,
     ".htm": Format.HTML,
     ".xhtml": Format.HTML,
+    ".xml": Format.XML,
     ".md": Format.MARKDOWN,
     ".markdown": Format.MARKDOWN,
     ".txt": Format.TEXT,
     ".text": Format.TEXT,
+    ".rst": Format.TEXT,
+    ".org": Format.TEXT,
     ".csv": Format.CSV,
     ".tsv": Format.CSV,
     ".eml": Format.EMAIL,
+    ".msg": Format.OUTLOOK,
+    ".json": Format.JSON,
     ".jsonl": Format.JSON_LINES,
     ".jsonl.gz": Format.JSON_LINES,
+    ".png": Format.PNG,
+    ".jpg": Format.JPEG,
+    ".jpeg": Format.JPEG,
+    ".tif": Format.TIFF,
+    ".tiff": Format.TIFF,
 }
 
 _PARSERS = {
@@ -60,32 +91,65 @@ _PARSERS = {
     Format.DOCX: ("ingest.parsing.word", "parse_docx"),
     Format.PPTX: ("ingest.parsing.slides", "parse_pptx"),
     Format.XLSX: ("ingest.parsing.sheet", "parse_xlsx"),
+    **dict.fromkeys((Format.ODT, Format.ODS, Format.ODP), ("ingest.parsing.odf", "parse_odf")),
+    Format.EPUB: ("ingest.parsing.epub", "parse_epub"),
+    Format.RTF: ("ingest.parsing.rtf", "parse_rtf"),
     Format.HTML: ("ingest.parsing.webpage", "parse_html_page"),
+    Format.XML: ("ingest.parsing.elements", "parse_xml_document"),
     Format.MARKDOWN: ("ingest.parsing.markdown", "parse_markdown"),
     Format.TEXT: ("ingest.parsing.text", "parse_text"),
     Format.CSV: ("ingest.parsing.table", "parse_csv"),
-    Format.EMAIL: ("ingest.parsing.office", "parse_email"),
+    Format.EMAIL: ("ingest.parsing.mail", "parse_email"),
+    Format.OUTLOOK: ("ingest.parsing.mail", "parse_msg"),
+    Format.JSON: ("ingest.parsing.records", "parse_json"),
     Format.JSON_LINES: ("ingest.parsing.jsonl", "parse_jsonl"),
+    **dict.fromkeys(
+        (Format.PNG, Format.JPEG, Format.TIFF), ("ingest.parsing.image", "parse_image")
+    ),
 }
 
 _CONVERT = {
-    **dict.fromkeys((".doc", ".docm", ".dot", ".dotx", ".odt", ".rtf", ".pages", ".wpd"), "docx"),
-    **dict.fromkeys((".xls", ".xlsm", ".xlsb", ".ods", ".numbers"), "xlsx"),
-    **dict.fromkeys((".ppt", ".pptm", ".pps", ".ppsx", ".odp", ".key"), "pptx"),
-    **dict.fromkeys((".epub", ".mobi", ".xps", ".ps", ".tif", ".tiff", ".djvu"), "pdf"),
-    **dict.fromkeys((".png", ".jpg", ".jpeg", ".gif", ".bmp", ".heic", ".webp"), "pdf"),
-    **dict.fromkeys((".msg", ".mbox", ".pst"), "eml"),
-    **dict.fromkeys((".rst", ".org", ".adoc", ".tex"), "md"),
-    **dict.fromkeys((".xml", ".mht", ".mhtml"), "html"),
-    ".json": "jsonl",
+    **dict.fromkeys((".doc", ".dot", ".pages", ".wpd", ".wps"), "docx"),
+    **dict.fromkeys((".xls", ".xlsb", ".numbers"), "xlsx"),
+    **dict.fromkeys((".ppt", ".pps", ".key"), "pptx"),
+    **dict.fromkeys((".mobi", ".azw3"), "epub"),
+    **dict.fromkeys((".xps", ".ps", ".djvu"), "pdf"),
+    **dict.fromkeys((".gif", ".bmp", ".heic", ".webp"), "png"),
+    **dict.fromkeys((".mbox", ".pst"), "eml"),
+    **dict.fromkeys((".adoc", ".tex"), "md"),
+    **dict.fromkeys((".mht", ".mhtml"), "html"),
 }
+_LEGACY = frozenset({".doc", ".dot", ".xls", ".ppt", ".pps"})
+"""LibreOffice converts these, too: `soffice --headless --convert-to docx FILE`."""
 _CONTAINERS = {
     b"wordprocessingml.document.main+xml": Format.DOCX,
+    b"ms-word.document.macroEnabled.main+xml": Format.DOCX,
+    b"wordprocessingml.template.main+xml": Format.DOCX,
     b"presentationml.presentation.main+xml": Format.PPTX,
+    b"ms-powerpoint.presentation.macroEnabled.main+xml": Format.PPTX,
+    b"presentationml.slideshow.main+xml": Format.PPTX,
     b"spreadsheetml.sheet.main+xml": Format.XLSX,
+    b"ms-excel.sheet.macroEnabled.main+xml": Format.XLSX,
 }
-_BINARY = (Format.PDF, Format.DOCX, Format.PPTX, Format.XLSX)
+_MIMETYPES = {
+    b"application/vnd.oasis.opendocument.text": Format.ODT,
+    b"application/vnd.oasis.opendocument.spreadsheet": Format.ODS,
+    b"application/vnd.oasis.opendocument.presentation": Format.ODP,
+    b"application/epub+zip": Format.EPUB,
+}
+_OFFICE = (Format.DOCX, Format.PPTX, Format.XLSX)
+_ZIPPED = (*_OFFICE, Format.ODT, Format.ODS, Format.ODP, Format.EPUB)
+_IMAGES = (Format.PNG, Format.JPEG, Format.TIFF)
+_BINARY = (Format.PDF, *_ZIPPED, *_IMAGES, Format.OUTLOOK)
+_MAGIC = {
+    b"\x89PNG\r\n\x1a\n": Format.PNG,
+    b"\xff\xd8\xff": Format.JPEG,
+    b"II*\x00": Format.TIFF,
+    b"MM\x00*": Format.TIFF,
+    b"{\\rtf": Format.RTF,
+}
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_MESSAGE = "__properties_version1.0".encode("utf-16-le")
 _UTF_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 
@@ -96,11 +160,15 @@ def parse(data: bytes, name: str) -> Iterator[Parsed]:
     """Yield the documents in `data`; `name` is a file name or a path. Raises `IngestError`s."""
     declared = declared_format(name)
     found = _format(data, declared)
-    if found in (Format.DOCX, Format.PPTX, Format.XLSX):
+    if found in _ZIPPED:
         check_container(data)
+    if found in _OFFICE:
         data = transitional(data)
-    for parsed in _parser(found)(data, _stem(name)):
-        yield parsed if found is declared else _warned(parsed, found, name)
+    try:
+        for parsed in _parser(found)(data, _stem(name)):
+            yield parsed if found is declared else _warned(parsed, found, name)
+    except RecursionError as error:
+        raise Unreadable("its parts nest too deeply", code="hostile") from error
 
 
 def declared_format(name: str) -> Format:
@@ -111,10 +179,10 @@ def declared_format(name: str) -> Format:
             return found
     suffix = PurePosixPath(lowered).suffix
     if suffix in _CONVERT:
-        raise Unsupported(
-            f"{suffix} files are not read by this version; convert it to .{_CONVERT[suffix]}"
-        )
-    known = ", ".join(SUFFIXES)
+        wanted = _CONVERT[suffix]
+        how = f" (soffice --headless --convert-to {wanted} does it)" if suffix in _LEGACY else ""
+        raise Unsupported(f"{suffix} files are not read; convert it to .{wanted}{how}")
+    known = ", ".join(Format)
     raise Unsupported(f"{suffix or 'files without a suffix'}: not a format that is read ({known})")
 
 
@@ -133,6 +201,8 @@ def _format(data: bytes, declared: Format) -> Format:
     if not data:
         raise Unreadable("it is empty (0 bytes)", code="empty")
     if data.startswith(_OLE):
+        if _MESSAGE in data:
+            return Format.OUTLOOK
         raise _old_or_encrypted(data)
     found = _sniff(data, declared)
     if found is not None and (found in _BINARY or declared in _BINARY):
@@ -152,6 +222,9 @@ def _sniff(data: bytes, declared: Format) -> Format | None:
         return Format.PDF
     if data.startswith(b"PK\x03\x04"):
         return _container(data)
+    for magic, found in _MAGIC.items():
+        if data.startswith(magic):
+            return found
     head = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if head.startswith((b"<!doctype html", b"<html")):
         return Format.HTML
@@ -160,14 +233,19 @@ def _sniff(data: bytes, declared: Format) -> Format | None:
 
 def _container(data: bytes) -> Format | None:
     try:
-        with (
-            zipfile.ZipFile(io.BytesIO(data)) as container,
-            container.open("[Content_Types].xml") as stream,
-        ):
-            types = stream.read(1_000_000)
+        with zipfile.ZipFile(io.BytesIO(data)) as container:
+            part = "[Content_Types].xml" if _is_office(container) else "mimetype"
+            with container.open(part) as stream:
+                head = stream.read(1_000_000)
     except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, OSError, RuntimeError):
         return None
-    return next((found for mark, found in _CONTAINERS.items() if mark in types), None)
+    if part == "mimetype":
+        return _MIMETYPES.get(head.strip().removesuffix(b"-template"))
+    return next((found for mark, found in _CONTAINERS.items() if mark in head), None)
+
+
+def _is_office(container: zipfile.ZipFile) -> bool:
+    return "[Content_Types].xml" in container.namelist()
 
 
 def _old_or_encrypted(data: bytes) -> Unreadable | Unsupported:

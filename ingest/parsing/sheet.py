@@ -7,14 +7,14 @@ shown, formulas as their stored values, macros not at all.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from io import BytesIO
-from typing import NamedTuple
 
 from ingest.parsing import ooxml
-from ingest.parsing.builder import Builder, Row
-from ingest.parsing.grid import LABEL, MAX_CELLS, write
+from ingest.parsing.builder import Builder
+from ingest.parsing.cells import Cell, Merge, Rows, column_number, write_cells
+from ingest.parsing.grid import MAX_CELLS, write
 from ingest.parsing.markup import Element, attribute, child, children, descendants, name, stream
 from ingest.parsing.numbers import format_of, shown
 from ingest.parsing.ooxml import Package, Part, alternative, drawing_text
@@ -23,20 +23,6 @@ from knowledge.models import BlockKind, Parsed
 
 _MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 _PLACE = re.compile(r"([A-Z]{1,3})([0-9]{1,7})")
-_PLAIN_NAME = re.compile(r"[^\W\d]\w*")
-_YEARS = range(1900, 2101)
-_MOST_FILLED = 200_000
-"""Cells that merged cells may fill in all."""
-
-
-class Cell(NamedTuple):
-    """What a cell shows, and whether that is a number, a date or a truth value."""
-
-    text: str
-    counts: bool = False
-
-
-Rows = dict[int, dict[int, Cell]]
 
 
 def parse_xlsx(data: bytes, stem: str) -> Iterator[Parsed]:
@@ -145,16 +131,6 @@ def _formats(part: Part | None) -> dict[int, str]:
 # --- a sheet --------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class _Region:
-    """Neighbouring cells that are read as one table."""
-
-    rows: Rows
-    columns: range
-    header: int = 1
-    titles: list[str] = field(default_factory=list)
-
-
 class _Sheet:
     """Reads one sheet into the document."""
 
@@ -173,17 +149,14 @@ class _Sheet:
         sheet = Part(self._book.package, self._path) if self._has_relations() else None
         if rows or sheet is not None:
             self._builder.heading(self._name, 1)
-        for region in _regions(rows, merges):
-            for title in region.titles:
-                self._builder.add(BlockKind.CAPTION, title)
-            self._builder.table(self._rows(region), header_rows=region.header)
+        write_cells(self._builder, self._name, rows, merges)
         if sheet is not None:
             self._beside(sheet)
 
-    def _cells(self) -> tuple[Rows, list[tuple[int, int, int, int]]]:
+    def _cells(self) -> tuple[Rows, list[Merge]]:
         """Return the filled cells by row and column, and the merged ranges."""
         rows: Rows = {}
-        merges: list[tuple[int, int, int, int]] = []
+        merges: list[Merge] = []
         last = 0
         for element in stream(
             BytesIO(self._book.package.read(self._path)), (f"{_MAIN}row", f"{_MAIN}mergeCell")
@@ -203,18 +176,11 @@ class _Sheet:
         column = 0
         for each in element:
             place = _PLACE.fullmatch(each.get("r") or "")
-            column = _column(place[1]) if place else column + 1
+            column = column_number(place[1]) if place else column + 1
             cell = self._book.cell(each)
             if cell is not None:
                 cells[column] = cell
         return cells
-
-    def _rows(self, region: _Region) -> Iterator[Row]:
-        first, last = _letters(region.columns[0]), _letters(region.columns[-1])
-        sheet = self._name if _PLAIN_NAME.fullmatch(self._name) else f"'{self._name}'"
-        for number, cells in region.rows.items():
-            texts = [cells[c].text if c in cells else "" for c in region.columns]
-            yield Row(texts, place=f"{sheet}!{first}{number}:{last}{number}")
 
     def _beside(self, sheet: Part) -> None:
         """Append comments, charts and the texts of shapes."""
@@ -247,139 +213,8 @@ class _Sheet:
                     self._builder.add(BlockKind.LIST_ITEM, text)
 
 
-# --- tables in a sheet ----------------------------------------------------------------------------
-
-
-def _regions(rows: Rows, merges: list[tuple[int, int, int, int]]) -> Iterator[_Region]:
-    """Cut the cells of a sheet into tables, from top to bottom."""
-    heights = _fill(rows, merges)
-    found: list[_Region] = []
-    for band in _bands(rows):
-        for region in _side_by_side(band):
-            _settle(region, heights)
-            if found and _goes_on(found[-1], region):
-                found[-1].rows.update(region.rows)
-            else:
-                found.append(region)
-    yield from found
-
-
-def _fill(rows: Rows, merges: list[tuple[int, int, int, int]]) -> dict[int, int]:
-    """Let short merged cells stand in each of their places; return how far down a row's reach."""
-    heights: dict[int, int] = {}
-    filled, widest = 0, max((max(cells) for cells in rows.values()), default=0)
-    for top, left, bottom, right in merges:
-        cell = rows.get(top, {}).get(left)
-        if cell is None:
-            continue
-        right = min(right, widest)
-        heights[top] = max(heights.get(top, 0), bottom)
-        if len(cell.text) > LABEL or len(rows[top]) == 1:
-            continue
-        for number in range(top, min(bottom, top + 10_000) + 1):
-            if number in rows and filled < _MOST_FILLED:
-                places = dict.fromkeys(range(left, right + 1), cell)
-                filled += len(places)
-                rows[number] = places | rows[number]
-    return heights
-
-
-def _bands(rows: Rows) -> Iterator[Rows]:
-    """Yield runs of rows without an empty one between them."""
-    band: Rows = {}
-    last = 0
-    for number, cells in rows.items():
-        if band and number > last + 1:
-            yield band
-            band = {}
-        band[number] = cells
-        last = number
-    if band:
-        yield band
-
-
-def _side_by_side(band: Rows) -> Iterator[_Region]:
-    """Split a band where a column is empty, if there is a table of two columns on either side."""
-    used = sorted({column for cells in band.values() for column in cells})
-    groups = [[used[0]]]
-    for column in used[1:]:
-        if column > groups[-1][-1] + 1 and len(groups[-1]) > 1:
-            groups.append([])
-        groups[-1].append(column)
-    if any(len(group) < 2 for group in groups) or len(band) < 2:
-        groups = [used]
-    for group in groups:
-        columns = range(group[0], group[-1] + 1)
-        inside = {
-            n: {c: cell for c, cell in cells.items() if c in columns} for n, cells in band.items()
-        }
-        yield _Region({n: cells for n, cells in inside.items() if cells}, columns)
-
-
-def _settle(region: _Region, heights: dict[int, int]) -> None:
-    """Take lone cells above a table for its titles, and find its header."""
-    rows = list(region.rows.items())
-    while len(rows) > 1 and len(rows[0][1]) == 1 and len(region.columns) > 1:
-        number, cells = rows.pop(0)
-        region.titles.extend(cell.text for cell in cells.values())
-        del region.rows[number]
-    if len(rows) == 1 and len(rows[0][1]) == 1:
-        region.titles.extend(cell.text for cell in rows[0][1].values())
-        region.rows.clear()
-    region.header = _header_rows(rows, heights) if region.rows else 0
-
-
-def _header_rows(rows: Sequence[tuple[int, dict[int, Cell]]], heights: dict[int, int]) -> int:
-    """Return how many rows are the header: the first if it counts nothing, and what it reaches."""
-    number, first = rows[0]
-    if len(rows) < 2 or len(first) < 2 and len(rows[1][1]) > 1 or not _is_header(first):
-        return 0
-    reach = heights.get(number, number)
-    return max(1, sum(row <= reach and _is_header(cells) for row, cells in rows[:3]))
-
-
-def _is_header(cells: dict[int, Cell]) -> bool:
-    """Say whether a row could name columns: words, with years among them perhaps."""
-    counted = [cell.text for cell in cells.values() if cell.counts]
-    years = [text for text in counted if text.isdecimal() and int(text) in _YEARS]
-    return len(counted) == len(years) and len(years) < max(len(cells), 2)
-
-
-def _goes_on(before: _Region, region: _Region) -> bool:
-    """Say whether a table goes on after an empty row: same columns, and no header of its own."""
-    return (
-        bool(before.rows and region.rows)
-        and before.header > 0
-        and region.header == 0
-        and not region.titles
-        and len(region.columns) > 1
-        and set(region.columns) <= set(before.columns)
-        and any(cell.counts for cells in region.rows.values() for cell in cells.values())
-    )
-
-
-def _range(reference: str) -> Iterator[tuple[int, int, int, int]]:
+def _range(reference: str) -> Iterator[Merge]:
     corners = [_PLACE.fullmatch(corner) for corner in reference.split(":")]
     if len(corners) == 2 and corners[0] and corners[1]:
         (left, top), (right, bottom) = corners[0].groups(), corners[1].groups()
-        yield int(top), _column(left), int(bottom), _column(right)
-
-
-def _column(letters: str) -> int:
-    """Return the number of a column, from 1.
-
-    >>> _column("A"), _column("AB"), _letters(28)
-    (1, 28, 'AB')
-    """
-    number = 0
-    for letter in letters:
-        number = number * 26 + ord(letter) - ord("A") + 1
-    return number
-
-
-def _letters(number: int) -> str:
-    letters = ""
-    while number > 0:
-        number, rest = divmod(number - 1, 26)
-        letters = chr(ord("A") + rest) + letters
-    return letters
+        yield int(top), column_number(left), int(bottom), column_number(right)

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from ingest.parsing.builder import Builder, one_line
+from ingest.parsing.builder import Builder, one_line, visible
 from ingest.parsing.grid import Grid, write
 from ingest.parsing.markup import DEEPEST, Element, attribute, descendants, name, parse_html, walk
 from ingest.parsing.text import decode
@@ -19,15 +19,17 @@ from knowledge.models import BlockKind, Parsed
 
 _CHARSET = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?([\w-]{2,40})""", re.IGNORECASE)
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
-_BLOCKS = frozenset(
-    "address article aside blockquote body button center dd details dialog dir div dl dt fieldset"
-    " figcaption figure footer form header hr legend li main menu ol optgroup option p pre search"
-    " section select summary table tbody td textarea tfoot th thead tr ul xmp".split()
-)
-_UNSEEN = frozenset(
-    "applet audio canvas embed head iframe math nav noembed noframes noscript object script"
-    " style template title video".split()
-)
+_BLOCKS = frozenset((
+    "address", "article", "aside", "blockquote", "body", "button", "center", "dd", "details",
+    "dialog", "dir", "div", "dl", "dt", "fieldset", "figcaption", "figure", "footer", "form",
+    "header", "hr", "legend", "li", "main", "menu", "ol", "optgroup", "option", "p", "pre",
+    "search", "section", "select", "summary", "table", "tbody", "td", "textarea", "tfoot", "th",
+    "thead", "tr", "ul", "xmp",
+))  # fmt: skip
+_UNSEEN = frozenset((
+    "applet", "audio", "canvas", "embed", "head", "iframe", "nav", "noembed",
+    "noframes", "noscript", "object", "script", "style", "template", "title", "video",
+))  # fmt: skip
 _KINDS = {
     "li": BlockKind.LIST_ITEM,
     "dt": BlockKind.LIST_ITEM,
@@ -162,7 +164,7 @@ class _Reader:
     def _add(self, text: str | None) -> None:
         if not text:
             return
-        self.seen += len(text) - sum(map(str.isspace, text))
+        self.seen += len("".join(visible(text).split()))
         self._parts.append(text if self._raw else _SPACES.sub(" ", text))
 
     # --- tables ---
