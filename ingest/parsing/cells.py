@@ -85,7 +85,7 @@ def _regions(rows: Rows, merges: Sequence[Merge]) -> Iterator[_Region]:
 def _fill(rows: Rows, merges: Sequence[Merge]) -> dict[int, int]:
     """Let short merged cells stand in each of their places; return how far down a row's reach."""
     heights: dict[int, int] = {}
-    filled, widest = 0, max((max(cells) for cells in rows.values()), default=0)
+    left_to_fill, widest = _MOST_FILLED, max((max(cells) for cells in rows.values()), default=0)
     for top, left, bottom, right in merges:
         cell = rows.get(top, {}).get(left)
         if cell is None:
@@ -94,10 +94,12 @@ def _fill(rows: Rows, merges: Sequence[Merge]) -> dict[int, int]:
         heights[top] = max(heights.get(top, 0), bottom)
         if len(cell.text) > LABEL or len(rows[top]) == 1:
             continue
-        for number in range(top, min(bottom, top + 10_000) + 1):
-            if number in rows and filled < _MOST_FILLED:
-                places = dict.fromkeys(range(left, right + 1), cell)
-                filled += len(places)
+        places = dict.fromkeys(range(left, right + 1), cell)
+        for number in range(top, bottom + 1):
+            left_to_fill -= max(1, len(places))
+            if left_to_fill < 0:
+                return heights
+            if number in rows:
                 rows[number] = places | rows[number]
     return heights
 

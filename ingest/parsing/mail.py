@@ -96,7 +96,12 @@ def _documents(mail: _Mail, stem: str, part: str, depth: int, budget: _Budget) -
             add_paragraphs(builder, text)
     found: list[Parsed] = []
     skipped = mail.skipped
-    for name, data in _named(mail.attached):
+    if (more := len(mail.attached) - MAX_ATTACHMENTS) > 0:
+        builder.warnings.append(
+            f"{more:,} attachments beyond the first {MAX_ATTACHMENTS} are not read"
+        )
+        skipped += sum(len(data) for _, data in mail.attached[MAX_ATTACHMENTS:])
+    for name, data in _named(mail.attached[:MAX_ATTACHMENTS]):
         try:
             budget.spend(len(data))
             found.extend(_attachment(name, data, f"{part}/{name}".lstrip("/"), depth, budget))

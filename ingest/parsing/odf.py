@@ -9,9 +9,9 @@ from dataclasses import replace
 
 from ingest.parsing.builder import Builder, one_line
 from ingest.parsing.cells import Cell, Merge, Rows, write_cells
-from ingest.parsing.grid import Grid, write
+from ingest.parsing.grid import MAX_CELLS, Grid, write
 from ingest.parsing.markup import Element, attribute, child, children, descendants, name, parse_xml
-from knowledge.errors import Unreadable
+from knowledge.errors import TooLarge, Unreadable
 from knowledge.models import BlockKind, Parsed
 
 _SKIPPED = frozenset(
@@ -53,7 +53,7 @@ class _Reader:
             part.file_size for part in container.infolist() if part.filename.startswith("Pictures/")
         )
         self._page: int | None = None
-        self._pages = 0
+        self._pages = self._cells = 0
         self._title = ""
         self._root: Element = parse_xml(self._parts["content.xml"])
         self._parents = {
@@ -142,7 +142,8 @@ class _Reader:
         """Append what hangs on a paragraph: notes, comments, frames with text, tables, charts."""
         for element in elements:
             if name(element) == "note":
-                self._blocks(child(element, "note-body") or [], BlockKind.PARAGRAPH)
+                for body in children(element, "note-body"):
+                    self._blocks(body, BlockKind.PARAGRAPH)
             elif name(element) == "annotation":
                 lines = [_text(p)[0] for p in descendants(element, "p")]
                 author = "".join(c.text or "" for c in children(element, "creator"))
@@ -176,6 +177,11 @@ class _Reader:
         number = 1
         for row, _, again in _rows(table):
             cells, merged = _sheet_row(row, number)
+            self._cells += len(cells) * min(again, _MOST_REPEATED)
+            if self._cells > MAX_CELLS:
+                raise TooLarge(
+                    f"it holds more than {MAX_CELLS:,} cells; split it", code="too_many_cells"
+                )
             merges.extend(merged)
             for copy in range(again if cells and again <= _MOST_REPEATED else 1):
                 if cells:

@@ -126,8 +126,8 @@ def _shapes(tree: Element | None) -> Iterator[Element]:
 
 
 def _all_shapes(root: Element) -> Iterator[Element]:
-    fallbacks = {id(s) for f in descendants(root, "Fallback") for s in descendants(f, *_SHAPES)}
-    yield from (s for s in descendants(root, *_SHAPES) if id(s) not in fallbacks)
+    fallbacks = {s for f in descendants(root, "Fallback") for s in descendants(f, *_SHAPES)}
+    yield from (s for s in descendants(root, *_SHAPES) if s not in fallbacks)
 
 
 def _own_texts(shape: Element) -> Iterator[Element]:

@@ -61,6 +61,7 @@ class _Text:
 
     parts: list[str] = field(default_factory=list)
     page: int | None = None
+    begun: bool = False
     notes: list[Element] = field(default_factory=list)
     drawings: list[Element] = field(default_factory=list)
 
@@ -72,7 +73,8 @@ class _Reader:
         self._styles = _styles(next(part.all_related("/styles"), None))
         self._numbering = Numbering(next(part.all_related("/numbering"), None))
         self._notes = _notes(part)
-        self._page = 1 if next(descendants(part.root, "lastRenderedPageBreak"), None) else None
+        breaks = next(descendants(part.root, "lastRenderedPageBreak"), None)
+        self._page = None if breaks is None else 1
         self._begun = False
         self.title = ""
 
@@ -93,8 +95,8 @@ class _Reader:
         roots = [self._part.root, *(note for _, note in self._notes.values())]
         total = 0
         for root in roots:
-            hidden = {id(t) for e in _left_out(root) for t in descendants(e, "t")}
-            texts = [t for t in descendants(root, "t") if id(t) not in hidden]
+            hidden = {t for e in _left_out(root) for t in descendants(e, "t")}
+            texts = [t for t in descendants(root, "t") if t not in hidden]
             total += sum(len("".join((t.text or "").split())) for t in texts)
         return total
 
@@ -170,8 +172,8 @@ class _Reader:
                 self._runs(element, text)
 
     def _put(self, shown: str, text: _Text) -> None:
-        if not "".join(text.parts).strip():
-            text.page = self._page
+        if not text.begun:
+            text.page, text.begun = self._page, bool(shown.strip())
         text.parts.append(shown)
 
     # --- tables ---

@@ -27,20 +27,20 @@ def test_every_format_gives_text_whose_spans_hold(name: str) -> None:
 
 
 def test_every_format_has_a_sample() -> None:
-    assert {declared_format(name) for name in every_format()} == set(Format)
+    pictures = {Format.PNG, Format.JPEG, Format.TIFF}  # see test_image
+    assert {declared_format(name) for name in every_format()} == set(Format) - pictures
     assert set(SUFFIXES.values()) == set(Format)
 
 
 @pytest.mark.parametrize(
     ("name", "advice"),
     [
-        ("a.doc", "convert it to .docx"),
+        ("a.doc", "convert it to .docx .soffice --headless --convert-to docx"),
         ("a.xls", "convert it to .xlsx"),
         ("a.ppt", "convert it to .pptx"),
-        ("a.odt", "convert it to .docx"),
-        ("a.msg", "convert it to .eml"),
-        ("scan.PNG", "convert it to .pdf"),
-        ("a.zip", ".pdf, .docx"),
+        ("a.mbox", "convert it to .eml"),
+        ("scan.HEIC", "convert it to .png"),
+        ("a.zip", "pdf, docx"),
         ("README", "without a suffix"),
     ],
 )
@@ -76,7 +76,7 @@ def test_content_decides_where_the_name_is_wrong(data: bytes, name: str, found: 
         (b"plain words", "a.docx", "wrong_type"),
         (b"PK\x03\x04 torn", "a.docx", "damaged"),
         (bytes(range(256)) * 20, "a.txt", "wrong_type"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(500), "a.md", "wrong_type"),
+        (b"GIF89a" + bytes(500), "a.md", "wrong_type"),
         (lines([{"text": "x"}], packed=True), "a.csv", "wrong_type"),
         (OLD_OFFICE, "a.docx", "unsupported"),
         (OLD_OFFICE + "EncryptedPackage".encode("utf-16-le"), "a.xlsx", "encrypted"),
