@@ -217,10 +217,12 @@ def _header(message: EmailMessage, name: str) -> str:
 
 def _from_outlook(data: bytes) -> _Mail:
     try:
-        message = OutlookMessage.load(data)
-        return _read_outlook(message)
+        mail = _read_outlook(OutlookMessage.load(data))
     except _DAMAGED as error:
         raise Unreadable("it is damaged; save the message again", code="damaged") from error
+    if not (any(mail.headers.values()) or mail.texts or mail.attached):
+        raise Unreadable("it holds no message; it may be damaged", code="damaged")
+    return mail
 
 
 def _read_outlook(message: OutlookMessage) -> _Mail:
