@@ -14,17 +14,29 @@ from ingest.parsing.formats import Format, declared_format
 from knowledge.errors import NotFound, Unsupported
 
 _OPEN_XML = "application/vnd.openxmlformats-officedocument"
+_OPEN_DOCUMENT = "application/vnd.oasis.opendocument"
 _MEDIA_TYPES = {
     Format.PDF: "application/pdf",
     Format.DOCX: f"{_OPEN_XML}.wordprocessingml.document",
     Format.PPTX: f"{_OPEN_XML}.presentationml.presentation",
     Format.XLSX: f"{_OPEN_XML}.spreadsheetml.sheet",
+    Format.ODT: f"{_OPEN_DOCUMENT}.text",
+    Format.ODS: f"{_OPEN_DOCUMENT}.spreadsheet",
+    Format.ODP: f"{_OPEN_DOCUMENT}.presentation",
+    Format.EPUB: "application/epub+zip",
+    Format.RTF: "application/rtf",
     Format.HTML: "text/html",
+    Format.XML: "application/xml",
     Format.MARKDOWN: "text/markdown",
     Format.TEXT: "text/plain",
     Format.CSV: "text/csv",
     Format.EMAIL: "message/rfc822",
+    Format.OUTLOOK: "application/vnd.ms-outlook",
+    Format.JSON: "application/json",
     Format.JSON_LINES: "application/jsonl",
+    Format.PNG: "image/png",
+    Format.JPEG: "image/jpeg",
+    Format.TIFF: "image/tiff",
 }
 
 _LITTER = frozenset({"thumbs.db", "desktop.ini", "icon\r"})

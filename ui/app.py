@@ -37,19 +37,9 @@ from ui.client import (
 
 HERE = Path(__file__).resolve().parent
 TYPES = [
-    "pdf",
-    "docx",
-    "pptx",
-    "xlsx",
-    "html",
-    "htm",
-    "md",
-    "txt",
-    "csv",
-    "tsv",
-    "eml",
-    "jsonl",
-    "gz",
+    *("pdf", "docx", "docm", "pptx", "pptm", "ppsx", "xlsx", "xlsm", "odt", "ods", "odp", "rtf"),
+    *("html", "htm", "xhtml", "xml", "epub", "md", "txt", "rst", "org", "csv", "tsv"),
+    *("eml", "msg", "json", "jsonl", "gz", "png", "jpg", "jpeg", "tif", "tiff"),
 ]
 REDRAW_SECONDS = 0.06
 POLL_SECONDS = 1.0

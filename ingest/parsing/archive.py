@@ -23,10 +23,11 @@ _STRICT_NAMES = re.compile(re.escape(_STRICT) + rb"(\w+)/")
 _TRANSITIONAL = rb"http://schemas.openxmlformats.org/\1/2006/"
 
 
-def check_container(data: bytes) -> None:
+def check_container(data: bytes, *, doctypes: bool = False) -> None:
     """Raise `TooLarge` or `Unreadable` unless the container is safe to hand to a parser.
 
-    Sizes are those the container declares; Python's reader gives no byte more than that.
+    Sizes are those the container declares; Python's reader gives no byte more than that. The pages
+    of books may declare `doctypes`: HTML is read without them.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as container:
@@ -34,7 +35,7 @@ def check_container(data: bytes) -> None:
             _check_sizes(parts)
             _check_names(parts)
             for part in parts:
-                if part.filename.lower().endswith(_XML):
+                if not doctypes and part.filename.lower().endswith(_XML):
                     _check_xml(container, part)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
         raise Unreadable(

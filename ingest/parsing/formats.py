@@ -161,7 +161,7 @@ def parse(data: bytes, name: str) -> Iterator[Parsed]:
     declared = declared_format(name)
     found = _format(data, declared)
     if found in _ZIPPED:
-        check_container(data)
+        check_container(data, doctypes=found is Format.EPUB)
     if found in _OFFICE:
         data = transitional(data)
     try:

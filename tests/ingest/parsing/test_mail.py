@@ -6,7 +6,7 @@ import pytest
 
 from ingest.parsing import mail as module
 from ingest.parsing.formats import parse
-from knowledge.errors import Unreadable
+from knowledge.errors import TooLarge, Unreadable
 from knowledge.models import Parsed
 from tests.ingest.samples import PROSE, mail, outlook, sheet, word
 
@@ -93,7 +93,7 @@ def test_there_is_a_cap_on_attachments_in_all(monkeypatch: pytest.MonkeyPatch) -
 def test_a_budget_is_spent() -> None:
     budget = module._Budget(count=2, size=10)
     budget.spend(9)
-    with pytest.raises(module.TooLarge):
+    with pytest.raises(TooLarge):
         budget.spend(9)
 
 

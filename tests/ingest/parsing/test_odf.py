@@ -59,7 +59,8 @@ def test_rows_of_a_sheet_keep_their_place_past_repeated_and_empty_cells() -> Non
 
 def test_repeated_cells_are_counted_before_they_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_CELLS", 1000)
-    cell = "<table:table-cell table:number-columns-repeated='900'><text:p>x</text:p></table:table-cell>"
+    repeated = "table:number-columns-repeated='900'"
+    cell = f"<table:table-cell {repeated}><text:p>x</text:p></table:table-cell>"
     row = f"<table:table-row table:number-rows-repeated='900'>{cell}</table:table-row>"
     data = open_document("spreadsheet", f"<table:table table:name='x'>{row}</table:table>")
     with pytest.raises(TooLarge):

@@ -8,8 +8,26 @@ from ingest.parsing.rtf import parse_rtf
 from tests.ingest.samples import RTF, joined, shape
 
 PIECES = st.sampled_from(
-    [rb"\par ", rb"{\*\x ", b"{", b"}", rb"\u8364?", rb"\'e4", rb"\intbl ", rb"\cell ", rb"\row "]
-    + [b"word ", rb"\f1 ", rb"\v ", rb"\bin3 ", b"\\", rb"\uc0 ", rb"\pard ", rb"\s1 ", rb"\info "]
+    [
+        rb"\par ",
+        rb"{\*\x ",
+        b"{",
+        b"}",
+        rb"\u8364?",
+        rb"\'e4",
+        rb"\intbl ",
+        rb"\cell ",
+        rb"\row ",
+        b"word ",
+        rb"\f1 ",
+        rb"\v ",
+        rb"\bin3 ",
+        b"\\",
+        rb"\uc0 ",
+        rb"\pard ",
+        rb"\s1 ",
+        rb"\info ",
+    ]
 )
 
 

@@ -9,8 +9,8 @@ import pytest
 from openpyxl.comments import Comment  # type: ignore[import-untyped]
 
 from ingest.parsing import sheet as module
-from ingest.parsing.cells import Cell, write_cells
 from ingest.parsing.builder import Builder
+from ingest.parsing.cells import Cell, write_cells
 from ingest.parsing.formats import parse
 from knowledge.errors import TooLarge
 from knowledge.models import Parsed

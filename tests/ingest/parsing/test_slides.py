@@ -41,9 +41,9 @@ def test_tables_with_merged_cells_charts_groups_and_pictures_are_read_from_top_t
         table.cell(*place).text = text
     table.cell(0, 1).merge(table.cell(0, 2))
     table.cell(0, 0).merge(table.cell(1, 0))
-    data = CategoryChartData()
+    data = CategoryChartData()  # type: ignore[no-untyped-call]
     data.categories = ["May"]
-    data.add_series("Visits", (3,))
+    data.add_series("Visits", (3,))  # type: ignore[no-untyped-call]
     slide.shapes.add_chart(
         XL_CHART_TYPE.COLUMN_CLUSTERED, 0, Inches(3), Inches(4), Inches(1), data
     ).name = "c"

@@ -19,8 +19,6 @@ TAGS = st.sampled_from(
         "</td>",
         "<th>",
         "<h2>",
-    ]
-    + [
         "</h2>",
         "<li>",
         "<pre>",

@@ -124,13 +124,13 @@ def test_rows_that_repeat_on_each_page_are_the_header() -> None:
 
 
 def test_notes_and_comments_follow_what_refers_to_them_and_headers_stand_at_the_end() -> None:
-    note = f'<w:footnotes xmlns:w="{MAIN}"><w:footnote w:id="2">{paragraph("See 4.")}</w:footnote></w:footnotes>'
-    said = f'<w:comments xmlns:w="{MAIN}"><w:comment w:id="1" w:author="Ada">{paragraph("Why?")}</w:comment></w:comments>'
+    note = f'<w:footnote w:id="2">{paragraph("See 4.")}</w:footnote>'
+    said = f'<w:comment w:id="1" w:author="Ada">{paragraph("Why?")}</w:comment>'
     parsed = document(
         "<w:p><w:r><w:t>Rent</w:t></w:r><w:r><w:footnoteReference w:id='2'/></w:r>"
         f"<w:r><w:commentReference w:id='1'/></w:r></w:p>{paragraph('End')}",
-        word__footnotes_xml=note,
-        word__comments_xml=said,
+        word__footnotes_xml=f'<w:footnotes xmlns:w="{MAIN}">{note}</w:footnotes>',
+        word__comments_xml=f'<w:comments xmlns:w="{MAIN}">{said}</w:comments>',
         word__header_xml=f'<w:hdr xmlns:w="{MAIN}">{paragraph("QM-7")}</w:hdr>',
     )
     assert parsed.text == "Rent\n\nSee 4.\n\nAda: Why?\n\nEnd\n\nQM-7"
