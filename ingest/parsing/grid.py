@@ -32,7 +32,9 @@ class Grid:
         self._open = True
 
     def add(self, text: str, columns: int = 1, rows: int = 1) -> None:
-        """Append a cell to the row that was begun last."""
+        """Append a cell to the row that was begun last; where none was, begin one."""
+        if not self._open:
+            self.row()
         self._fill()
         columns = max(1, min(columns, _WIDEST))
         shown = " ".join(text.split())

@@ -110,6 +110,7 @@ class _Reader:
     def open(self, element: Element) -> None:
         """Begin an element."""
         tag = name(element).lower()
+        self._tables += tag == "table"
         if self._unseen or _is_unseen(element, tag):
             self._unseen += 1
             return
@@ -170,11 +171,10 @@ class _Reader:
     # --- tables ---
 
     def _open_table(self) -> None:
-        number, self._tables = self._tables, self._tables + 1
         if self._table is not None:
             self._table.depth += 1
             self._parts.append(" ")
-        elif number in self._layouts:
+        elif self._tables in self._layouts:
             self.flush()
             self._kinds.append(BlockKind.PARAGRAPH)
         else:
@@ -247,7 +247,7 @@ def _span(element: Element, which: str) -> int:
 
 
 def _layouts(root: Element) -> set[int]:
-    """Return the numbers, in document order, of tables that only arrange what stands in them.
+    """Return the numbers, from 1 in document order, of tables that only arrange what stands in them.
 
     So are those of one cell, and those without a header cell whose cells hold long texts.
     """
@@ -257,8 +257,8 @@ def _layouts(root: Element) -> set[int]:
     for event, element in walk(root):
         tag = name(element).lower()
         if event == "start" and tag == "table":
-            outer.append((number, Counter()))
             number += 1
+            outer.append((number, Counter()))
         if outer:
             text = element.text if event == "start" else element.tail
             outer[-1][1].update({"": len(text or ""), tag: event == "start"})

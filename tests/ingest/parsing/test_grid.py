@@ -54,6 +54,12 @@ def test_a_long_merged_cell_stands_in_its_first_place() -> None:
     assert laid_out([[(text, 2, 1), ("b", 1, 1)]]) == [[text, "", "b"]]
 
 
+def test_a_cell_before_any_row_begins_one() -> None:
+    grid = Grid()
+    grid.add("a")
+    assert (grid.rows(), grid.header_rows()) == ([["a"]], 1)
+
+
 def test_what_stands_alone_across_the_table_stands_once() -> None:
     assert laid_out([[("All of it", 3, 1)], [("a", 1, 1), ("b", 1, 1), ("c", 1, 1)]])[0] == [
         "All of it"

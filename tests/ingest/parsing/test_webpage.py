@@ -108,6 +108,12 @@ def test_code_keeps_its_lines_links_their_text_and_pictures_what_they_show() -> 
     assert parsed.text == "a\n  b\n\nSee the rules a plan"
 
 
+def test_a_hidden_table_does_not_change_how_others_are_read() -> None:
+    hidden = "<div hidden><table><tr><td>no</td></tr></table></div>"
+    parsed = read(f"{hidden}<table><tr><td>a<td>b</tr></table>")
+    assert [block.kind.value for block in parsed.blocks] == ["table"]
+
+
 def test_what_lies_too_deep_is_warned_of() -> None:
     parsed = read("<div>" * 100_000 + "deep")
     assert parsed.warnings == ("what lies deeper than 2,048 elements was not read",)
