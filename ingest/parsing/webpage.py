@@ -247,7 +247,7 @@ def _span(element: Element, which: str) -> int:
 
 
 def _layouts(root: Element) -> set[int]:
-    """Return the numbers, from 1 in document order, of tables that only arrange what stands in them.
+    """Return the numbers, from 1 in document order, of tables that only arrange what is in them.
 
     So are those of one cell, and those without a header cell whose cells hold long texts.
     """
