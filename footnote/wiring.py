@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ingest.worker import Worker
     from knowledge.blobs import FolderBlobs
     from knowledge.catalog.store import SqlCatalog
+    from knowledge.index.shape import Fusion
     from knowledge.models import Feed
     from knowledge.ports import Connector, Embedder, Generator, Index
     from knowledge.sparse import Bm25Encoder
@@ -116,12 +117,19 @@ class House:
             self.settings.qdrant_api_key.get_secret_value(),
             collection=self.settings.qdrant_collection,
             dimension=self.embedder.dimension,
+            fusion=self._fusion(),
         )
 
     def _edge(self) -> Index:
         from knowledge.index.edge import EdgeIndex
 
-        return EdgeIndex(self.settings.data_dir / "index", dimension=self.embedder.dimension)
+        folder = self.settings.data_dir / "index"
+        return EdgeIndex(folder, dimension=self.embedder.dimension, fusion=self._fusion())
+
+    def _fusion(self) -> Fusion:
+        from knowledge.index.shape import Fusion
+
+        return Fusion(self.settings.fusion_k, self.settings.word_weight)
 
     # --- ingest ---------------------------------------------------------------------------------
 

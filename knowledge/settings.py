@@ -73,6 +73,10 @@ class Settings(BaseSettings):
         None, description="Folder of a sentence-transformers model; empty: the bundled MiniLM."
     )
     chunk_tokens: int = Field(256, ge=32, le=8192, description="Largest chunk, in tokens.")
+    fusion_k: int = Field(60, ge=1, description="Larger: places further down count for more.")
+    word_weight: float = Field(
+        1.0, gt=0, le=10, description="Weight of the search by words beside that by meaning."
+    )
     family_likeness: float = Field(
         0.8, ge=0.5, le=1, description="Share of common word runs that makes documents a family."
     )

@@ -59,9 +59,11 @@ class FakeEmbedder:
 class FakeIndex:
     """The `Index` door by brute force over a dict: the slow, readable twin of the real stores."""
 
-    def __init__(self, *, depth: int = 100) -> None:
+    def __init__(self, *, depth: int = 100, k: int = 60, words: float = 1.0) -> None:
         self.points: dict[str, Point] = {}
         self._depth = depth
+        self._k = k
+        self._words = words
 
     def upsert(self, points: Sequence[Point]) -> None:
         self.points.update((point.chunk_id, point) for point in points)
@@ -75,7 +77,8 @@ class FakeIndex:
         sparse = {p.chunk_id: overlap(embedding.sparse, p.embedding.sparse) for p in allowed}
         matched = {chunk_id: score for chunk_id, score in sparse.items() if score > 0}
         depth = max(self._depth, limit)
-        fused = fuse([_best(dense, depth), _best(matched, depth)])
+        lists = [_best(dense, depth), _best(matched, depth)]
+        fused = fuse(lists, weights=[1.0, self._words], k=self._k)
         return [self._hit(chunk_id, fused[chunk_id]) for chunk_id in _best(fused, limit)]
 
     def count(self, revision_id: str | None = None) -> int:
@@ -98,12 +101,15 @@ class FakeIndex:
         return Hit(chunk_id, point.document_id, point.revision_id, score)
 
 
-def fuse(rankings: Iterable[Sequence[str]], *, k: int = 60) -> dict[str, float]:
-    """Reciprocal rank fusion as Qdrant counts it: places from 0, 1 / (k + place)."""
+def fuse(
+    rankings: Iterable[Sequence[str]], *, weights: Iterable[float], k: int
+) -> dict[str, float]:
+    """Reciprocal rank fusion as Qdrant counts it, with places from 0."""
     scores: dict[str, float] = {}
-    for ranking in rankings:
+    for ranking, weight in zip(rankings, weights, strict=True):
         for place, chunk_id in enumerate(ranking):
-            scores[chunk_id] = scores.get(chunk_id, 0.0) + 1 / (k + place)
+            share = 1 / ((place + 1) / weight + k - 1)
+            scores[chunk_id] = scores.get(chunk_id, 0.0) + share
     return scores
 
 

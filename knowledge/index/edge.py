@@ -33,7 +33,8 @@ class EdgeIndex:
     another process has it open.
     """
 
-    def __init__(self, folder: Path, *, dimension: int) -> None:
+    def __init__(self, folder: Path, *, dimension: int, fusion: shape.Fusion = shape.EVEN) -> None:
+        self._fusion = fusion
         self._shard = _open(folder, dimension)
         self._log = folder / "wal"
         self._unflushed = 0
@@ -57,13 +58,14 @@ class EdgeIndex:
         """Search both vectors under the same filter and fuse the two lists by rank."""
         allowed = _allowed(access)
         deep = shape.depth(limit)
+        queries = list(_queries(embedding))
+        rrf = edge.Fusion.Rrf(self._fusion.k, self._fusion.weights(len(queries)))
         request = edge.QueryRequest(
             limit=limit + shape.TIES,
             prefetches=[
-                edge.Prefetch(limit=deep, query=query, filter=allowed)
-                for query in _queries(embedding)
+                edge.Prefetch(limit=deep, query=query, filter=allowed) for query in queries
             ],
-            query=cast(edge.Fusion, edge.Fusion.Rrf(k=shape.RRF_K)),  # its stubs forget the base
+            query=cast(edge.Fusion, rrf),  # its stubs forget the base
             filter=allowed,
             with_payload=list(shape.RETURNED),
         )

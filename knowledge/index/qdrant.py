@@ -29,19 +29,35 @@ class QdrantIndex:
     Raises `ConfigurationError` for a collection made with another dimension.
     """
 
-    def __init__(self, client: QdrantClient, *, collection: str, dimension: int) -> None:
+    def __init__(
+        self,
+        client: QdrantClient,
+        *,
+        collection: str,
+        dimension: int,
+        fusion: shape.Fusion = shape.EVEN,
+    ) -> None:
+        self._fusion = fusion
         self._client = client
         self._collection = collection
         with _qdrant_errors("open"):
             _ensure(client, collection, dimension)
 
     @classmethod
-    def connect(cls, url: str, api_key: str, *, collection: str, dimension: int) -> QdrantIndex:
+    def connect(
+        cls,
+        url: str,
+        api_key: str,
+        *,
+        collection: str,
+        dimension: int,
+        fusion: shape.Fusion = shape.EVEN,
+    ) -> QdrantIndex:
         """Connect to the server at `url`; an empty `api_key` sends none."""
         client = QdrantClient(
             url=url, api_key=api_key or None, timeout=_SECONDS, check_compatibility=False
         )
-        return cls(client, collection=collection, dimension=dimension)
+        return cls(client, collection=collection, dimension=dimension, fusion=fusion)
 
     def upsert(self, points: Sequence[Point]) -> None:
         """Store points; the server has applied them on return."""
@@ -64,14 +80,16 @@ class QdrantIndex:
         """Search both vectors under the same filter and fuse the two lists by rank."""
         allowed = _allowed(access)
         deep = shape.depth(limit)
+        queries = list(_queries(embedding))
+        rrf = models.Rrf(k=self._fusion.k, weights=self._fusion.weights(len(queries)))
         with _qdrant_errors("search"):
             found = self._client.query_points(
                 self._collection,
                 prefetch=[
                     models.Prefetch(query=query, using=name, filter=allowed, limit=deep)
-                    for name, query in _queries(embedding)
+                    for name, query in queries
                 ],
-                query=models.RrfQuery(rrf=models.Rrf(k=shape.RRF_K)),
+                query=models.RrfQuery(rrf=rrf),
                 query_filter=allowed,
                 limit=limit + shape.TIES,
                 with_payload=list(shape.RETURNED),

@@ -14,6 +14,7 @@ from qdrant_client import QdrantClient
 from knowledge.errors import ConfigurationError, IndexUnavailable, OwnedElsewhere
 from knowledge.index.edge import EdgeIndex
 from knowledge.index.qdrant import QdrantIndex
+from knowledge.index.shape import Fusion
 from knowledge.settings import ROOT, TestSettings
 from tests.fakes import FakeIndex
 from tests.knowledge.index_contract import (
@@ -75,17 +76,20 @@ def test_the_server_is_new_enough_to_be_told_how_to_fuse() -> None:
     client.close()
 
 
-def test_both_stores_rank_alike(tmp_path: Path) -> None:
-    edge = EdgeIndex(tmp_path, dimension=DIMENSION)
-    server = QdrantIndex(QdrantClient(":memory:"), collection="test", dimension=DIMENSION)
+@pytest.mark.parametrize("fusion", [Fusion(), Fusion(k=10, words=0.5), Fusion(k=30, words=2.0)])
+def test_both_stores_rank_alike_however_they_fuse(tmp_path: Path, fusion: Fusion) -> None:
+    edge = EdgeIndex(tmp_path, dimension=DIMENSION, fusion=fusion)
+    client = QdrantClient(":memory:")
+    server = QdrantIndex(client, collection="test", dimension=DIMENSION, fusion=fusion)
+    twin = FakeIndex(k=fusion.k, words=fusion.words)
     points = [point(f"p{i}") for i in range(120)]
-    edge.upsert(points)
-    server.upsert(points)
+    for index in (edge, server, twin):
+        index.upsert(points)
     for query in range(10):
         asked = embedding(("q", query))
-        assert_same_ranking(
-            edge.search(asked, everyone, limit=30), server.search(asked, everyone, limit=30)
-        )
+        expected = twin.search(asked, everyone, limit=30)
+        assert_same_ranking(edge.search(asked, everyone, limit=30), expected)
+        assert_same_ranking(server.search(asked, everyone, limit=30), expected)
     edge.close()
     server.close()
 
