@@ -71,7 +71,7 @@ def ours(pdf: str, pages: Sequence[int] | None) -> list[Page]:
         number = (block.page or 1) - 1
         texts[number].append(text)
         if block.kind is BlockKind.TABLE and block.table is not None:
-            tables[number][block.table].append(text.split(" | "))
+            tables[number][block.table].append([cell.strip() for cell in text.split("|")])
     read = [_page("\n\n".join(t), list(f.values())) for t, f in zip(texts, tables, strict=True)]
     return read if pages is None else [read[number] for number in pages]
 
