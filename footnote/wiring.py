@@ -91,9 +91,21 @@ class House:
     @cached_property
     def embedder(self) -> Embedder:
         """The dense vectors; loading takes seconds."""
-        from knowledge.embedding import SentenceTransformerEmbedder
+        from knowledge.embedding.embedder import SentenceTransformerEmbedder
 
         return SentenceTransformerEmbedder(self.settings.embedding_model)
+
+    @cached_property
+    def documents_embedder(self) -> Embedder:
+        """The same space for documents; a child process takes over where there are many."""
+        from knowledge.embedding.embedder import SentenceTransformerEmbedder
+        from knowledge.embedding.niced import NicedEmbedder
+
+        if isinstance(self.embedder, SentenceTransformerEmbedder) and self.embedder.on_gpu:
+            return self.embedder
+        embedder = NicedEmbedder(self.embedder, self.settings.embedding_model)
+        self._open.callback(embedder.close)
+        return embedder
 
     @cached_property
     def sparse(self) -> Bm25Encoder:
@@ -159,7 +171,7 @@ class House:
         settings = self.settings
         return Pipeline(
             parser=self.parser,
-            embedder=self.embedder,
+            embedder=self.documents_embedder,
             sparse=self.sparse,
             index=self.index,
             ledger=self.catalog,
@@ -315,7 +327,7 @@ class House:
 
         return rebuild(
             found,
-            embedder=self.embedder,
+            embedder=self.documents_embedder,
             sparse=self.sparse,
             index=self.index,
             ledger=self.catalog,

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from knowledge import embedding
-from knowledge.embedding import SentenceTransformerEmbedder
+from knowledge.embedding import embedder as embedding
+from knowledge.embedding.embedder import SentenceTransformerEmbedder
 from knowledge.errors import ConfigurationError
 from knowledge.settings import ROOT
 from tests.fakes import cosine
@@ -194,7 +194,7 @@ def test_the_name_of_a_hub_is_not_a_folder() -> None:
 
 
 def test_importing_the_module_loads_no_heavy_library() -> None:
-    script = "import sys, knowledge.embedding; print('torch' in sys.modules)"
+    script = "import sys, knowledge.embedding.embedder; print('torch' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
     )
