@@ -18,7 +18,7 @@ import numpy
 import pypdfium2
 import pytest
 
-from knowledge.embedding import SentenceTransformerEmbedder
+from knowledge.embedding.embedder import SentenceTransformerEmbedder
 from tests.quality import beir, prose, tables
 from tests.quality.reading import VENVS, Page, Reader, Reading, running, stored
 from tests.quality.tables import Score, Table
