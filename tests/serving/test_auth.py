@@ -205,7 +205,9 @@ class World:
         method, _, path = operation.partition(" ")
         path = path.replace("{document_id}", ABSENT if absent else self.document)
         path = path.replace("{submission_id}", ABSENT if absent else self.submission)
+        path = path.replace("{job_id}", ABSENT if absent else self.submission)
         path = path.replace("{source_id}", ABSENT if absent else self.source)
+        path = path.replace("{refused_id}", ABSENT)
         return self.client.request(method, path, headers=headers, **BODIES.get(operation, {}))
 
 
@@ -233,6 +235,14 @@ GUARDED = {
     "GET /v1/submissions": (200, 200, 200),
     "GET /v1/submissions/{submission_id}": (404, 200, 200),
     "DELETE /v1/submissions/{submission_id}": (404, 200, 200),
+    "GET /v1/jobs": (200, 200, 200),
+    "GET /v1/jobs/{job_id}": (404, 200, 200),
+    "DELETE /v1/jobs/{job_id}": (404, 200, 200),
+    "POST /v1/jobs/{job_id}/pause": (404, 409, 409),  # it is done
+    "POST /v1/jobs/{job_id}/resume": (404, 409, 409),
+    "POST /v1/jobs/{job_id}/retry": (404, 409, 409),
+    "GET /v1/quarantine": (200, 200, 200),
+    "POST /v1/quarantine/{refused_id}/retry": (404, 404, 404),  # nothing is in it
     "GET /v1/collections": (200, 200, 200),
     "GET /v1/coverage": (403, 403, 200),
     "GET /v1/sources": (403, 403, 200),
