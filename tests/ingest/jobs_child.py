@@ -30,7 +30,7 @@ from ingest.worker import Pace, Worker
 from knowledge.blobs import FolderBlobs
 from knowledge.catalog.store import SqlCatalog
 from knowledge.errors import IndexUnavailable
-from knowledge.models import EVERYONE, Job, JobState, Lane, Parsed, Point, Principal
+from knowledge.models import EVERYONE, Job, JobState, Parsed, Point, Principal
 from knowledge.sparse import Bm25Encoder
 from tests.fakes import FakeEmbedder, FakeIndex
 from tests.ingest.world import OpenParser
@@ -185,7 +185,11 @@ class Alive:
         for name, text in self._life.uploads:
             stream = io.BytesIO(text.encode())
             everyone = frozenset({EVERYONE})
-            self.intake.submit(stream, name=name, collection="main", access=everyone, by=ANN)
+            taken = self.intake.submit(
+                stream, name=name, collection="main", access=everyone, by=ANN
+            )
+        if self._life.place == "paused":
+            self.jobs.pause(taken.id, ANN)
         if self._life.place == "accepted":
             die()
         if self._life.place == "queued":
@@ -213,25 +217,20 @@ class Alive:
         """Say whether all jobs are; the place of a kill may be a state that one of them is in."""
         found = self.catalog.jobs(ADMIN, limit=1000)
         states = {job.state for job in found}
-        awaited = self._life.place in ("retrying", "paused") and self._life.place in states
-        if awaited and not any(self._is_held(job) for job in found):
+        if self._life.place == "retrying" and JobState.RETRYING in states:
             die()
-        return all(state.final for state in states)
-
-    def _is_held(self, job: Job) -> bool:
-        """A paused job's worker may not have noticed yet."""
-        return job.state is JobState.PAUSED and Lane.QUICK in self.worker._under_way
+        going_on = {state for state in states if not state.final}
+        if self._life.place == "paused" and going_on == {JobState.PAUSED}:
+            die()
+        return not going_on
 
     def _parsing(self) -> None:
         if self._life.place == "running":
             die()
-        if self._life.place in ("paused", "cancelled"):
+        if self._life.place == "cancelled":
             (job, *_) = self.catalog.jobs(ANN, states=[JobState.RUNNING])
-            if self._life.place == "paused":
-                self.jobs.pause(job.id, ANN)
-            else:
-                self.jobs.cancel(job.id, ANN)
-                die()
+            self.jobs.cancel(job.id, ANN)
+            die()
 
     def _settling(self, job: Job, result: Result) -> None:
         die()
