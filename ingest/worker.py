@@ -150,6 +150,7 @@ class Worker:
                     log.exception("jobs go on after a fault")
                 self._rest(stop)
         finally:
+            stop.set()  # an interruption did not: nothing more is begun
             engine.stop()
 
     def queue(self, engine: Engine) -> None:
