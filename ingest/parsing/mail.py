@@ -20,6 +20,8 @@ from oxmsg import Message as OutlookMessage
 
 from ingest.parsing.builder import Builder, one_line, visible
 from ingest.parsing.formats import Format, declared_format, parse
+from ingest.parsing.lzfu import unpacked
+from ingest.parsing.rtf import write_rtf
 from ingest.parsing.text import add_paragraphs, decode
 from ingest.parsing.webpage import write_html
 from knowledge.errors import IngestError, TooLarge, Unreadable, Unsupported
@@ -49,6 +51,8 @@ class _Mail:
     headers: dict[str, str] = field(default_factory=dict)
     texts: list[tuple[str, bool]] = field(default_factory=list)
     """Each with whether it is HTML."""
+    rich: bytes = b""
+    """The text as RTF, where there is no other."""
     attached: list[tuple[str, bytes]] = field(default_factory=list)
     skipped: int = 0
     """Bytes of pictures that belong to the body."""
@@ -94,6 +98,7 @@ def _documents(mail: _Mail, stem: str, part: str, depth: int, budget: _Budget) -
             write_html(builder, text)
         else:
             add_paragraphs(builder, text)
+    write_rtf(builder, mail.rich)
     found: list[Parsed] = []
     skipped = mail.skipped
     if (more := len(mail.attached) - MAX_ATTACHMENTS) > 0:
@@ -220,7 +225,7 @@ def _from_outlook(data: bytes) -> _Mail:
         mail = _read_outlook(OutlookMessage.load(data))
     except _DAMAGED as error:
         raise Unreadable("it is damaged; save the message again", code="damaged") from error
-    if not (any(mail.headers.values()) or mail.texts or mail.attached):
+    if not (any(mail.headers.values()) or mail.texts or mail.rich or mail.attached):
         raise Unreadable("it holds no message; it may be damaged", code="damaged")
     return mail
 
@@ -240,12 +245,11 @@ def _read_outlook(message: OutlookMessage) -> _Mail:
         mail.texts.append((markup, True))
     elif message.body:
         mail.texts.append((message.body, False))
+    else:
+        mail.rich = unpacked(message.properties.binary_prop_value(_RTF_COMPRESSED) or b"")
     for attachment in message.attachments:
-        content = attachment.file_bytes
-        if content:
-            mail.attached.append((attachment.file_name or "attachment", content))
-        else:
-            mail.attached.append((attachment.file_name or "message", b""))
+        name = attachment.file_name or ("attachment" if attachment.file_bytes else _EMBEDDED)
+        mail.attached.append((name, attachment.file_bytes or b""))
     return mail
 
 
@@ -259,4 +263,5 @@ def _addressed(message: OutlookMessage, kind: int) -> str:
     return ", ".join(f"{each.name or ''} <{each.email_address or ''}>".strip() for each in people)
 
 
-_RECIPIENT_TYPE = 0x0C15
+_RECIPIENT_TYPE, _RTF_COMPRESSED = 0x0C15, 0x1009
+_EMBEDDED = "message inside it (save it as .eml)"

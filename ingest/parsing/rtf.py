@@ -46,9 +46,16 @@ def parse_rtf(data: bytes, stem: str) -> Iterator[Parsed]:
     """Yield one document. Raises `Unreadable` if it does not begin as RTF does."""
     if not data.lstrip()[:5].lower().startswith(b"{\\rtf"):
         raise Unreadable("it is damaged, or not an .rtf file at all", code="wrong_type")
-    reader = _Reader()
+    builder = Builder()
+    title = write_rtf(builder, data)
+    yield builder.build(title or stem)
+
+
+def write_rtf(builder: Builder, data: bytes) -> str:
+    """Append a document and return its title, if it has one."""
+    reader = _Reader(builder)
     reader.read(data.rstrip(b"\x00"))
-    yield reader.build(stem)
+    return reader.title()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +81,8 @@ class _Paragraph:
 
 
 class _Reader:
-    def __init__(self) -> None:
-        self._builder = Builder()
+    def __init__(self, builder: Builder) -> None:
+        self._builder = builder
         self._state = _State()
         self._outer: list[_State] = []
         self._paragraph = _Paragraph()
@@ -117,15 +124,15 @@ class _Reader:
                 self._put(plain)
         self._end_paragraph()
         self._end_table()
-
-    def build(self, stem: str) -> Parsed:
-        """Return the document."""
         self._builder.coverage = replace(
             self._builder.coverage,
             layer_characters=self._seen,
             skipped_bytes=self._pictures // 2,
         )
-        return self._builder.build(one_line("".join(self._title)) or stem)
+
+    def title(self) -> str:
+        """Return what the document calls itself, or the heading that it begins with."""
+        return one_line("".join(self._title))
 
     # --- marks ---
 

@@ -223,11 +223,16 @@ def picture(*pages: str, kind: str = "PNG") -> bytes:
     return out.getvalue()
 
 
-def outlook(subject: str, text: str, attached: Mapping[str, bytes]) -> bytes:
+def outlook(subject: str, text: str, attached: Mapping[str, bytes], rtf: bytes = b"") -> bytes:
     """A message as Outlook saves it; everything in it lies in the container's small sectors."""
     root = {0x0037: subject, 0x1000: text, 0x0C1A: "Ada", 0x0C1F: "ada@example.org"}
     head = struct.pack("<8x4I8x", 0, len(attached), 0, len(attached))
+    if rtf:
+        del root[0x1000]
+        head += struct.pack("<HHIII", 0x102, 0x1009, 6, len(rtf), 0)
     tree: dict[str, bytes | dict[str, bytes]] = dict(_properties(root, head))
+    if rtf:
+        tree["__substg1.0_10090102"] = rtf
     for number, (name, data) in enumerate(attached.items()):
         tree[f"__attach_version1.0_#{number:08X}"] = _properties({0x3707: name}, bytes(8), data)
     return _compound(tree)

@@ -21,7 +21,10 @@ from tests.service import ROOT, footnote, serving
 
 pytestmark = [pytest.mark.quality, pytest.mark.timeout(3600)]
 
-READ = {"pdf", "docx", "pptx", "xlsx", "html", "htm", "md", "txt", "csv", "eml"}
+READ = {
+    *("pdf", "docx", "pptx", "xlsx", "html", "htm", "md", "txt", "csv", "eml", "msg", "rtf", "odt"),
+    *("ods", "odp", "epub", "xml", "tsv", "rst", "org"),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from ingest.parsing import mail as module
 from ingest.parsing.formats import parse
 from knowledge.errors import TooLarge, Unreadable
 from knowledge.models import Parsed
+from tests.ingest.parsing.test_lzfu import PACKED
 from tests.ingest.samples import PROSE, mail, outlook, sheet, word
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the libraries
@@ -118,6 +119,11 @@ def test_outlook_messages_are_read_in_the_same_way() -> None:
     assert (first.title, first.text.split("\n\n")[-1]) == ("Rates", "See below.")
     assert (second.part, second.text) == ("a.txt", PROSE[0])
     assert first.warnings[0].startswith("attachment b.exe: .exe")
+
+
+def test_an_outlook_message_whose_text_is_rtf_only_is_read() -> None:
+    (parsed,) = parse(outlook("Rates", "", {}, rtf=PACKED), "a.msg")
+    assert parsed.text.split("\n\n")[-1] == "hello world"
 
 
 def test_a_torn_outlook_message_is_damaged() -> None:
