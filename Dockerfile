@@ -14,7 +14,6 @@ ENV PYTHONDONTWRITEBYTECODE=1 \
     HF_HUB_DISABLE_TELEMETRY=1 \
     DO_NOT_TRACK=1 \
     SCARF_NO_ANALYTICS=1 \
-    UNSTRUCTURED_DISABLE_NOTICE=1 \
     STREAMLIT_BROWSER_GATHER_USAGE_STATS=false
 RUN groupadd --gid 10001 footnote \
     && useradd --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin footnote \

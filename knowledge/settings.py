@@ -126,7 +126,6 @@ def parser_environment() -> dict[str, str]:
         "PYTHONPATH": str(ROOT),
         "DO_NOT_TRACK": "true",
         "SCARF_NO_ANALYTICS": "true",
-        "UNSTRUCTURED_DISABLE_NOTICE": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "OMP_NUM_THREADS": "1",
         "OMP_THREAD_LIMIT": "1",
@@ -140,7 +139,6 @@ OFFLINE = {
     "TOKENIZERS_PARALLELISM": "false",
     "DO_NOT_TRACK": "true",
     "SCARF_NO_ANALYTICS": "true",
-    "UNSTRUCTURED_DISABLE_NOTICE": "1",
 }
 
 
