@@ -14,7 +14,8 @@ TOOLS := .venv/.tools
 LONG := quality or crash or vllm or bench
 
 .PHONY: help install demo run test check lint types layers format \
-        test-crash test-ui test-vllm quality bench-ask bench-search bench-pdf bench-evidence clean
+        test-crash test-ui test-vllm quality bench-ask bench-search bench-embed bench-pdf \
+        bench-evidence clean
 
 help:            ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/	/' | expand -t 15
@@ -72,6 +73,9 @@ bench-pdf: $(TOOLS)  ## our PDF reader beside others, which get an environment e
 
 bench-evidence: $(TOOLS)  ## how well evidence is found in what bench-pdf read
 	$(BIN)/pytest -m bench -k evidence -s $(PYTEST)
+
+bench-embed: $(TOOLS)  ## how many chunks a CPU second embeds, beside sentence-transformers
+	$(BIN)/pytest -m bench tests/quality/test_embedding.py -s $(PYTEST)
 
 clean:           ## remove the environment and all caches; the data folder stays
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \

@@ -60,7 +60,7 @@ def work(settings: Settings, *, once: bool) -> None:
             "footnote worker needs FOOTNOTE_DATABASE_URL and FOOTNOTE_QDRANT_URL; with embedded "
             "stores, footnote serve indexes uploads itself"
         )
-    with House(settings) as house, _interruptible():
+    with House(settings, only_indexes=True) as house, _interruptible():
         house.work(once=once)
 
 

@@ -47,10 +47,14 @@ MODEL_ASKED_SECONDS = 10.0
 
 
 class House:
-    """All parts of one installation, opened on first use and closed together."""
+    """All parts of one installation, opened on first use and closed together.
 
-    def __init__(self, settings: Settings) -> None:
+    One that `only_indexes` asks no questions of its embedding model, which may then round more.
+    """
+
+    def __init__(self, settings: Settings, *, only_indexes: bool = False) -> None:
         self.settings = settings
+        self._only_indexes = only_indexes
         self.owner_token = secrets.token_urlsafe(32)
         self._open = ExitStack()
         self._model_asked_at = float("-inf")
@@ -93,17 +97,21 @@ class House:
         """The dense vectors; loading takes seconds."""
         from knowledge.embedding.embedder import SentenceTransformerEmbedder
 
-        return SentenceTransformerEmbedder(self.settings.embedding_model)
+        return SentenceTransformerEmbedder(
+            self.settings.embedding_model, documents=self._only_indexes
+        )
 
     @cached_property
     def documents_embedder(self) -> Embedder:
-        """The same space for documents; a child process takes over where there are many."""
+        """The same space for documents; where this process also searches, a child makes many."""
         from knowledge.embedding.embedder import SentenceTransformerEmbedder
         from knowledge.embedding.niced import NicedEmbedder
 
-        if isinstance(self.embedder, SentenceTransformerEmbedder) and self.embedder.on_gpu:
-            return self.embedder
-        embedder = NicedEmbedder(self.embedder, self.settings.embedding_model)
+        here = self.embedder
+        on_gpu = isinstance(here, SentenceTransformerEmbedder) and here.on_gpu
+        if on_gpu or not self.settings.embedded:
+            return here
+        embedder = NicedEmbedder(here, self.settings.embedding_model)
         self._open.callback(embedder.close)
         return embedder
 

@@ -44,7 +44,7 @@ def _same(name: str, folder: Path | None) -> SentenceTransformerEmbedder:
         raise ConfigurationError(
             f"the model's folder now holds {found}, not {name}; restart the service"
         )
-    return SentenceTransformerEmbedder(folder)
+    return SentenceTransformerEmbedder(folder, documents=True)
 
 
 def _stand_back() -> None:

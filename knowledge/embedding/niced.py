@@ -28,6 +28,7 @@ _START_SECONDS = 240
 _ANSWER_SECONDS = 600
 _GRACE = 5
 _MOST_DEATHS = 3
+_COMMAND = (sys.executable, "-W", "ignore", "-m", "knowledge.embedding.child")
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +38,8 @@ class NicedEmbedder:
 
     The child costs seconds to start and a copy of the model in memory, so it is started once
     embedding here has taken `patience` seconds, and ends after `idle` seconds without work. Both
-    make vectors of one space. If the child dies, what it was asked for is embedded here and the next
-    call starts another; after three deaths, or if it cannot be started, everything is done here.
+    make vectors of one space. If the child dies, what it was asked for is embedded here and the
+    next call starts another; after three deaths, or if it cannot start, all is done here.
     """
 
     def __init__(
@@ -122,8 +123,7 @@ class _Child:
             # In this session, since Linux weighs priorities only within one; in a group of its
             # own, since Ctrl-C is for the parent.
             self._process = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
-                [sys.executable, "-W", "ignore", "-m", "knowledge.embedding.child"]
-                + [str(theirs.fileno()), str(idle), name, *where],
+                [*_COMMAND, str(theirs.fileno()), str(idle), name, *where],
                 cwd=ROOT,
                 env=child_environment(OMP_NUM_THREADS="1"),
                 stdin=subprocess.DEVNULL,
