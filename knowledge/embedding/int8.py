@@ -48,10 +48,11 @@ def quantised(model: SentenceTransformer, ranges: Path = RANGES) -> SentenceTran
     returned, and the log says why.
     """
     fast = copy.deepcopy(model)
-    encoder: Any = fast[0].model.encoder
+    transformer: Any = fast[0].model
     measured = json.loads(ranges.read_text(encoding="utf-8"))
-    encoder.layer = nn.ModuleList(
-        Int8Layer(layer, each) for layer, each in zip(encoder.layer, measured, strict=True)
+    transformer.encoder.layer = nn.ModuleList(
+        Int8Layer(layer, each)
+        for layer, each in zip(transformer.encoder.layer, measured, strict=True)
     )
     likeness, gain = _compare(model, fast)
     if likeness >= _ALIKE and gain >= _GAIN:
@@ -70,7 +71,7 @@ def _compare(slow: SentenceTransformer, fast: SentenceTransformer) -> tuple[floa
         began = time.thread_time()
         vectors.append(_encode(model))
         seconds.append(time.thread_time() - began)
-    likeness = torch.nn.functional.cosine_similarity(*vectors).min().item()
+    likeness = nn.functional.cosine_similarity(vectors[0], vectors[1]).min().item()
     return likeness, seconds[0] / seconds[1]
 
 
@@ -85,17 +86,18 @@ class Int8Layer(nn.Module):
 
     def __init__(self, layer: nn.Module, ranges: Sequence[Range]) -> None:
         super().__init__()
-        attention, own = layer.attention, layer.attention.self
-        self._heads = own.num_attention_heads
+        parts: Any = layer
+        attention, own = parts.attention, parts.attention.self
+        self._heads: int = own.num_attention_heads
         self._attend_in = torch.bfloat16 if _has_bfloat16() else torch.float32
-        self._after_attention = attention.output.LayerNorm
-        self._after_feed = layer.output.LayerNorm
+        self._after_attention: nn.Module = attention.output.LayerNorm
+        self._after_feed: nn.Module = parts.output.LayerNorm
         taken, mixed, fed, raised = ranges
         projections = [own.query, own.key, own.value]
         self._project = _Int8Linear(projections, taken, returns=self._attend_in)
         self._mix = _Int8Linear([attention.output.dense], mixed)
-        self._raise = _Int8Linear([layer.intermediate.dense], fed, gelu_to=raised)
-        self._lower = _Int8Linear([layer.output.dense], raised)
+        self._raise = _Int8Linear([parts.intermediate.dense], fed, gelu_to=raised)
+        self._lower = _Int8Linear([parts.output.dense], raised)
 
     def forward(
         self, hidden: Tensor, attention_mask: Tensor | None = None, *_: object, **__: object
@@ -112,7 +114,8 @@ class Int8Layer(nn.Module):
     def _attend(self, projected: Tensor, mask: Tensor | None) -> Tensor:
         batch, tokens, _ = projected.shape
         split = projected.view(batch, tokens, 3, self._heads, -1).permute(2, 0, 3, 1, 4)
-        found = nn.functional.scaled_dot_product_attention(*split, attn_mask=mask)
+        query, key, value = split.unbind()
+        found = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         return found.transpose(1, 2).reshape(batch * tokens, -1).float()
 
 

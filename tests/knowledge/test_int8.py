@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from knowledge.embedding import weights
+from knowledge.embedding.embedder import Precision, precision_here
+from knowledge.embedding.int8 import RANGES, quantised
+
+PROBES = {
+    "amx": "_is_amx_tile_supported",
+    "bf16": "_is_avx512_bf16_supported",
+    "vnni": "_is_vnni_supported",
+    "avx512": "_is_avx512_supported",
+}
+
+
+@pytest.mark.parametrize(
+    ("able", "documents", "bundled", "chosen"),
+    [
+        ("amx bf16 vnni avx512", True, True, Precision.HALF),
+        ("bf16 vnni avx512", True, True, Precision.INT8),
+        ("bf16 vnni avx512", False, True, Precision.HALF),
+        ("bf16 vnni avx512", True, False, Precision.HALF),
+        ("vnni avx512", True, True, Precision.INT8),
+        ("vnni avx512", False, True, Precision.FULL),
+        ("avx512", True, True, Precision.FULL),
+        ("", True, True, Precision.FULL),
+    ],
+)
+def test_the_processor_decides_in_what_numbers_is_computed(
+    able: str, documents: bool, bundled: bool, chosen: Precision, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, probe in PROBES.items():
+        monkeypatch.setattr(torch.cpu, probe, lambda has=name in able.split(): has)
+    assert precision_here(documents=documents, bundled=bundled) is chosen
+
+
+def test_a_rounded_model_that_makes_other_vectors_is_not_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder, _ = weights.find(None)
+    model = weights.load(folder)
+    wrong = [
+        [[low / 20, high / 20, shrink] for low, high, shrink in layer]
+        for layer in json.loads(RANGES.read_text())
+    ]
+    ranges = tmp_path / "ranges.json"
+    ranges.write_text(json.dumps(wrong))
+    assert quantised(model, ranges) is model
+    assert "8-bit integers are not used: least cosine" in caplog.text
