@@ -13,6 +13,7 @@ ITEM = re.compile(r"(?:[•‣◦▪●○■□►–—*-]|\(?(?:\d{1,2}|[a-zA
 _SENTENCE_END = re.compile(r"[.!?:;]['\"”’)\]]*$")
 _NO_DIGITS = re.compile(r"\D+")
 _NO_WORDS = re.compile(r"[\W_]+")
+_LONGEST = 60  # letters of a word
 _CUT_WORD = re.compile(r"(\w*[^\W\d_])-$")
 _WORD_REST = re.compile(r"([^\W\d_]\w*)")
 
@@ -81,8 +82,10 @@ def joined(lines: Sequence[Line], words: Set[str]) -> str:
 
 def _mended(above: str, below: str, words: Set[str]) -> str:
     """Return both lines as one where a hyphen parts a word; empty where none does."""
-    cut, rest = _CUT_WORD.search(above), _WORD_REST.match(below)
-    if not cut or not rest or not below[0].islower():
+    if not above.endswith("-") or not below[0].islower():
+        return ""
+    cut, rest = _CUT_WORD.search(above[-_LONGEST:]), _WORD_REST.match(below)
+    if not cut or not rest:
         return ""
     whole = (cut[1] + rest[1]).lower()
     hyphened = f"{cut[1]}-{rest[1]}".lower()

@@ -116,7 +116,12 @@ def _with_figures(run: Rows) -> Rows:
     if len(data) != 1:
         return data
     least = max(2, len(data[0]) - 1)
-    return [row for row in run if len(row) >= least and any(is_figure(c.text) for c in row[1:])]
+    return [
+        row
+        for row in run
+        if len(row) >= least
+        and (any(is_figure(cell.text) for cell in row[1:]) or len(row) == len(data[0]) > 2)
+    ]
 
 
 def is_numeric(run: Rows, columns: list[Column]) -> bool:

@@ -32,6 +32,17 @@ def header_start(cells: Rows, start: int, floor: int, columns: list[Column], dra
     return first
 
 
+def section_start(cells: Rows, first: int, floor: int, columns: list[Column]) -> int:
+    """Return the first row with the names of sections right above it; `first` has figures."""
+    while first > floor and len(cells[first - 1]) == 1:
+        (label,) = cells[first - 1]
+        near = gap_between([label], cells[first]) < 1.2 * (label.y1 - label.y0)
+        if not near or not label.text.endswith(":") or abs(label.x0 - columns[0][0]) > 12:
+            break
+        first -= 1
+    return first
+
+
 def titles_above(heads: Rows, columns: list[Column], drawn: Drawn) -> int:
     """Return how many of the lines are titles above the header: apart, or over labels alone."""
     gaps = [gap_between(row, below) for row, below in pairwise(heads)]

@@ -23,6 +23,7 @@ from ingest.parsing.pdf.table_header import (
     group_header,
     header_start,
     into_header,
+    section_start,
     titles_above,
 )
 from ingest.parsing.pdf.table_rows import group_data, into_line, into_row, wraps
@@ -69,6 +70,8 @@ def _table(
     )
     skipped = titles_above(cells[first : first + heads], columns, drawn)
     first, heads = first + skipped, heads - skipped
+    if not heads:
+        first = section_start(cells, first, floor, columns)
     columns = with_empty_columns(columns, cells[first : first + heads])
     lines = into_header(cells[first : first + heads + 1], columns, drawn)
     lines += [into_line(row, columns) for row in cells[first + heads : last]]
@@ -147,6 +150,8 @@ def _begins_another(cells: Rows, start: int, index: int) -> bool:
 def _is_title(cells: Rows, start: int, index: int) -> bool:
     """Say whether a line stands below a table as the title of another: not where labels do."""
     data = data_rows(cells[start:index])
+    if data_rows(cells[index + 1 : index + 2]):
+        return False  # a label that goes on in the next line
     return len(data) > 1 and cells[index][0].x0 > max(row[0].x0 for row in data) + 20
 
 
