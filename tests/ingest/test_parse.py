@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -24,7 +25,9 @@ from ingest.parsing.formats import PARSER_VERSION
 from ingest.parsing.jail import Limits
 from knowledge.errors import IngestError, ParserFailed, TooLarge, Unsupported
 from knowledge.settings import ROOT, TestSettings, parser_environment
+from tests.ingest.parsing.pdf.drawing import drawn, scanned
 from tests.ingest.samples import every_format, joined, lines, pdf
+from tests.requirements import require
 
 EVAL = TestSettings().eval_data
 WORD = "sesame"
@@ -48,6 +51,17 @@ def code(parser: JailedParser, data: bytes, name: str) -> str:
 def test_every_format_comes_through_the_jail(parser: JailedParser, name: str) -> None:
     (parsed,) = parser.parse(every_format()[name], name=name)
     assert joined(parsed) == parsed.text != ""
+
+
+def test_a_scanned_page_is_recognised_inside_the_jail(parser: JailedParser) -> None:
+    require(shutil.which("tesseract"), "Tesseract", "apt-get install tesseract-ocr")
+    page = drawn(lambda pen: pen.text(72, 120, "Receipts are handed in", size=14))
+    (parsed,) = parser.parse(scanned(page), name="scan.pdf")
+    assert parsed.text == "Receipts are handed in"
+    assert parsed.coverage.ocr_pages == (1,)
+    with JailedParser(ocr_languages="") as without:
+        (parsed,) = without.parse(scanned(page), name="scan.pdf")
+    assert (parsed.text, parsed.warnings) == ("", ("no text layer: OCR is not switched on",))
 
 
 def test_it_says_which_version_it_is(parser: JailedParser) -> None:
