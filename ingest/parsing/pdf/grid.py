@@ -12,7 +12,7 @@ from ingest.parsing.pdf.page import Area, Page, Piece, Table, around
 from knowledge.models import Box
 
 _REACH = 3.0  # points by which rules that meet may miss each other
-_MOST_RULES = 4_000
+_MOST_RULES = 1_000
 _MOST_SLOTS = 10_000
 
 
