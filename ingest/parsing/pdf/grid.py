@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,6 +13,7 @@ from ingest.parsing.pdf.page import Area, Page, Piece, Table, around
 from knowledge.models import Box
 
 _REACH = 3.0  # points by which rules that meet may miss each other
+_OPEN = 15.0  # points between the outermost rule and the open side of a table
 _MOST_RULES = 1_000
 _MOST_SLOTS = 10_000
 
@@ -84,6 +86,7 @@ def _grid(page: Page, across: list[Area], down: list[Area]) -> Grid | None:
     """Return the table that the rules make; None where it is a frame, or nothing stands in it."""
     xs = _levels([(rule.x0 + rule.x1) / 2 for rule in down])
     ys = _levels([(rule.y0 + rule.y1) / 2 for rule in across])
+    xs = _with_open_sides(xs, across)
     slots = (len(xs) - 1) * (len(ys) - 1)
     if len(xs) < 3 or len(ys) < 3 or slots > _MOST_SLOTS:
         return None
@@ -115,11 +118,24 @@ def _grid(page: Page, across: list[Area], down: list[Area]) -> Grid | None:
 
 
 def _is_coarse(cells: dict[tuple[int, int], list[Piece]]) -> bool:
-    """Say whether the rules only group the rows of a table: figures stand below each other."""
-    stacked = sum(
-        sum(is_amount(piece.text) for piece in into_cells(pieces)) > 1 for pieces in cells.values()
-    )
-    return stacked > 2
+    """Say whether the rules only group the rows of a table, whose cells stand below each other.
+
+    Then figures are stacked in some cells, or lines, as many in one as in the others, in three.
+    """
+    stacked: Counter[tuple[int, int]] = Counter()
+    figures = 0
+    for (row, _), pieces in cells.items():
+        lines = len(into_rows(pieces))
+        stacked[row, lines] += lines > 2
+        figures += sum(is_amount(piece.text) for piece in into_cells(pieces)) > 1
+    return figures > 2 or max(stacked.values()) > 2
+
+
+def _with_open_sides(xs: list[float], across: list[Area]) -> list[float]:
+    """Add the ends of the rules from left to right where they reach beyond the outer columns."""
+    left, right = min(rule.x0 for rule in across), max(rule.x1 for rule in across)
+    before = [left] if left < xs[0] - _OPEN else []
+    return [*before, *xs, *([right] if right > xs[-1] + _OPEN else [])]
 
 
 def _levels(places: list[float]) -> list[float]:

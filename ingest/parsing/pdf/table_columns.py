@@ -124,6 +124,16 @@ def _with_figures(run: Rows) -> Rows:
     ]
 
 
+def fullest(run: Rows) -> Rows:
+    """Return the rows with as many cells as any has, or nearly; all if these are few."""
+    most = max(len(row) for row in run)
+    for least in (most, most - 1):
+        full = [row for row in run if len(row) >= max(2, least)]
+        if len(full) > 2:
+            return full
+    return run
+
+
 def is_numeric(run: Rows, columns: list[Column]) -> bool:
     """Say whether there are rows enough, and what stands right of their labels mostly figures."""
     rows = _with_figures(run)
@@ -135,7 +145,7 @@ def is_numeric(run: Rows, columns: list[Column]) -> bool:
 
 def is_text_table(run: Rows, columns: list[Column]) -> bool:
     """Say whether at least three rows have cells that are aligned in each further column."""
-    full = [row for row in run if len(row) > 1]
+    full = [row for row in fullest(run) if len(row) > 1]
     if len(full) < 3 or any(b[0] - a[1] < 6 for a, b in pairwise(columns)):
         return False
     aligned = total = 0

@@ -12,6 +12,7 @@ from ingest.parsing.pdf.table_columns import (
     columns_of,
     data_rows,
     figure_columns,
+    fullest,
     gap_between,
     is_numeric,
     is_text_table,
@@ -60,7 +61,7 @@ def _table(
     columns = figure_columns(run)
     numeric = is_numeric(run, columns)
     if not numeric:
-        columns = columns_of(run)
+        columns = columns_of(fullest(run))
         if len(columns) < 2 or not is_text_table(run, columns):
             return None
     first = header_start(cells, start, floor, columns, drawn)

@@ -77,3 +77,20 @@ def test_text_above_and_below_a_grid_keeps_its_place() -> None:
 
     assert texts(parsed(drawn(draw)))[0] == "Before the table."
     assert texts(parsed(drawn(draw)))[-1] == "After the table."
+
+
+def test_rules_that_only_part_columns_and_the_header_leave_the_rows_as_they_are() -> None:
+    rows = [("Data set", "Base", "Large", "Notes")] + [
+        (f"Set {letter}", "F / M", "M", f"Pictures of the kind {letter}") for letter in "ABCDE"
+    ]
+
+    def draw(pen: Pen) -> None:
+        for y in (100, 116, 190):
+            pen.rule(72, y, 480, y)
+        for x in (180, 240, 300):
+            pen.rule(x, 100, x, 190)
+        for number, cells in enumerate(rows):
+            for x, text in zip((76, 186, 246, 306), cells, strict=True):
+                pen.text(x, 112 + 14 * number, text)
+
+    assert tables(parsed(drawn(draw))) == [[" | ".join(cells) for cells in rows]]
