@@ -11,10 +11,10 @@ export TORCH PYTHON
 BIN := .venv/bin
 RUNTIME := .venv/.runtime-$(TORCH)
 TOOLS := .venv/.tools
-LONG := quality or crash or vllm or bench
+LONG := quality or crash or vllm or bench or s3
 
 .PHONY: help install demo run test check lint types layers format \
-        test-crash test-ui test-vllm quality bench-ask bench-search bench-embed bench-pdf \
+        test-crash test-ui test-vllm test-s3 quality bench-ask bench-search bench-embed bench-pdf \
         bench-evidence clean
 
 help:            ## show this list
@@ -57,6 +57,11 @@ test-ui: $(TOOLS)  ## drive the page in headless Chromium
 test-vllm: $(TOOLS)  ## build a real vLLM on the CPU and hold the model adapter against it
 	$(BIN)/python scripts/vllm_env.py
 	$(BIN)/pytest -m vllm -s $(PYTEST)
+
+test-s3: $(TOOLS)  ## hold the bucket connector against an S3 server on this machine
+	test -x .venv/.s3/bin/moto_server || { $(BIN)/python -m venv .venv/.s3 && \
+	    .venv/.s3/bin/pip install --quiet 'moto[server]>=5,<6'; }
+	$(BIN)/pytest -m s3 -s $(PYTEST)
 
 quality: $(TOOLS)  ## retrieval and answer metrics on the sets in FOOTNOTE_EVAL_DATA
 	$(BIN)/pytest -m quality -s $(PYTEST)

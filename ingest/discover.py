@@ -104,6 +104,11 @@ def holds_lines(name: str) -> bool:
     return declared_format(name) is Format.JSON_LINES
 
 
+def is_litter(name: str) -> bool:
+    """Say whether a name is of a hidden file, of a lock, or of what systems leave behind."""
+    return name.startswith((".", *_LOCKS)) or name.lower() in _LITTER
+
+
 def quote(name: str) -> str:
     """Quote `%` and `#` in a path or name, so that a `#` marks a part within the file.
 
@@ -131,7 +136,7 @@ def _walk(top: Path, max_bytes: int, wanted: Callable[[str], bool]) -> Iterator[
         )
         for name in sorted(names):
             path = Path(folder, name)
-            if not _is_litter(name) and wanted(above + name) and _stays_inside(path, top):
+            if not is_litter(name) and wanted(above + name) and _stays_inside(path, top):
                 yield _look(path, max_bytes)
     for error in unlisted:
         path = Path(error.filename or top)
@@ -143,10 +148,6 @@ def _relative(folder: str, top: Path) -> str:
     """Return the path from `top` to a folder in it, as the beginning of what is below it."""
     below = folder[len(str(top)) :].strip(os.sep).replace(os.sep, "/")
     return f"{below}/" if below else ""
-
-
-def _is_litter(name: str) -> bool:
-    return name.startswith((".", *_LOCKS)) or name.lower() in _LITTER
 
 
 def _stays_inside(path: Path, top: Path) -> bool:

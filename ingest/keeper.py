@@ -169,8 +169,9 @@ class Keeper:
                 if run.lost.is_set():
                     run.fail("it was removed, or taken over, while it was being synced")
                     return
-        if visit.listing.gaps:
-            run.end(FeedState.PARTLY, f"{visit.listing.gaps[0] or run.feed.uri} was not seen whole")
+        if gaps := visit.listing.gaps:
+            why = visit.listing.note or f"{gaps[0] or run.feed.uri} could not be listed"
+            run.end(FeedState.PARTLY, f"{why}; nothing was removed there")
         elif visit.held_back:
             run.end(FeedState.PARTLY, visit.held_back_reason())
         else:

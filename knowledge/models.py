@@ -508,6 +508,8 @@ class Listing:
     items: Sequence[Item]
     gaps: tuple[str, ...] = ()
     """What could not be seen: uris with everything below them; `""` is the whole source."""
+    note: str = ""
+    """Why there are gaps."""
     cursor: str = ""
     """Handed to the next listing."""
 

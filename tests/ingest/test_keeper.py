@@ -224,7 +224,9 @@ def test_a_gap_protects_what_is_below_it_and_nothing_else(
     shelf.gaps = ("shelf://closed",)
     assert sorted(outcomes(world.sync_source(feed))) == [REMOVED, UNCHANGED]
     assert sorted(world.texts("text")) == ["the banana text", "the cherry text"]
-    assert world.keeper.feed(feed.id)[0].error == "shelf://closed was not seen whole"
+    assert world.keeper.feed(feed.id)[0].error == (
+        "shelf://closed could not be listed; nothing was removed there"
+    )
 
 
 def removed_by_a_sudden_loss(world: World, shelf: Shelf, feed: Feed) -> int:

@@ -34,6 +34,7 @@ from knowledge.models import (
 from knowledge.ports import Connector, Index, Parser
 from knowledge.sparse import Bm25Encoder
 from tests.fakes import FakeEmbedder, FakeIndex
+from tests.ingest.sources.shelf import Shelf
 
 ANN = Principal("ann")
 LIMIT = 1_000_000
@@ -129,7 +130,9 @@ class World:
 
     def connect(self, feed: Feed) -> Connector:
         """Open the connector that a test has put up for this address, or a folder."""
-        return self.connectors.get(feed.uri) or open_folder(feed, max_bytes=LIMIT)
+        if feed.uri in self.connectors or feed.kind != "folder":
+            return self.connectors.get(feed.uri, Shelf())
+        return open_folder(feed, max_bytes=LIMIT)
 
     def keep(self, uri: str, **values: Any) -> Feed:  # noqa: ANN401
         """Add a source that is kept in sync."""
