@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import threading
+import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -63,6 +64,7 @@ class Keeper:
         self._sync = sync
         self._connect = connect
         self._lease = lease
+        self._stop = threading.Event()
         self._name = f"{socket.gethostname()}-{os.getpid()}"
 
     # --- the list -------------------------------------------------------------------------------
@@ -160,6 +162,7 @@ class Keeper:
 
     def _run(self, run: _Run, *, allow_removals: bool) -> Iterator[IngestEvent]:
         with closing(self._connect(run.feed)) as connector:
+            run.connector = connector
             place = _place(run.feed, connector, run.cursor, allow_removals=allow_removals)
             sync = self._sync()
             visit = sync.visit(place)
@@ -201,10 +204,14 @@ class Keeper:
         over = threading.Event()
 
         def renew() -> None:
-            while not over.wait(self._lease.total_seconds() / 4) and not run.lost.is_set():
-                with suppress(CatalogUnavailable):
-                    if not self._feeds.renew_feed(run.feed.id, run.holder, lease=self._lease):
-                        run.lost.set()
+            pause = min(self._lease.total_seconds() / 4, _LOOK_SECONDS)
+            renewed_at = time.monotonic()
+            while not over.wait(pause) and not run.lost.is_set():
+                if self._stop.is_set():
+                    run.interrupt()
+                elif time.monotonic() - renewed_at >= self._lease.total_seconds() / 4:
+                    renewed_at = time.monotonic()
+                    self._renew(run)
 
         beating = threading.Thread(target=renew, name="source-lease", daemon=True)
         beating.start()
@@ -213,6 +220,13 @@ class Keeper:
         finally:
             over.set()
             beating.join()
+
+
+    def _renew(self, run: _Run) -> None:
+        with suppress(CatalogUnavailable):  # there is still time
+            if not self._feeds.renew_feed(run.feed.id, run.holder, lease=self._lease):
+                run.lost.set()
+                run.interrupt()
 
 
 @dataclass(slots=True)
@@ -226,6 +240,12 @@ class _Run:
     error: str = "it was stopped before it was done; the next sync goes on from there"
     counts: Counter[str] = field(default_factory=Counter)
     lost: threading.Event = field(default_factory=threading.Event)
+    connector: Connector | None = None
+
+    def interrupt(self) -> None:
+        """End a listing that is under way."""
+        if self.connector is not None:
+            self.connector.close()
 
     def end(self, state: FeedState, error: str, *, cursor: str = "") -> None:
         """Note that it came to its end."""

@@ -33,8 +33,6 @@ from knowledge.ports import Index, Ledger
 MEGABYTE = 1_000_000
 BATCH = 200
 """Items whose state is written down together, and removed together."""
-_MAY_PASS = frozenset({"crashed", "out_of_memory", "parser_failed", "superseded", "timeout"})
-"""Refusals that another attempt at the same bytes may not meet."""
 
 
 class Sync:
@@ -154,7 +152,11 @@ class Sync:
         )
 
     def _noted(self, visit: Visit, event: IngestEvent) -> IngestEvent:
-        """Write down what became of an item with one document; those of many come at the end."""
+        """Write down what has become of an item so far; of a file of lines only in the end.
+
+        An item of several documents that a crash cuts short is remembered with too few, and so read
+        again.
+        """
         uri = item_uri(event.uri)
         if event.outcome is Outcome.REJECTED:
             visit.refused.add(event.uri)
@@ -163,7 +165,7 @@ class Sync:
             return event
         reading.add(event)
         if not holds_lines(reading.item.name):
-            self._settle(visit, visit.reading.pop(uri))
+            self._settle(visit, reading)
         former = visit.moved.get(uri)
         if former is not None and event.outcome is Outcome.INDEXED:
             return replace(event, outcome=Outcome.MOVED, reason=f"from {former}")
@@ -171,18 +173,17 @@ class Sync:
 
     def _note_lines(self, visit: Visit) -> None:
         for reading in visit.reading.values():
-            self._settle(visit, reading)
-        visit.reading.clear()
+            if holds_lines(reading.item.name):
+                self._settle(visit, reading)
 
     def _settle(self, visit: Visit, reading: Reading) -> None:
-        if not reading.codes & _MAY_PASS:
-            visit.to_remember.append(visit.keep(reading))
+        visit.to_remember[reading.item.uri] = visit.keep(reading)
         if len(visit.to_remember) >= BATCH:
             self._remember(visit)
 
     def _remember(self, visit: Visit) -> None:
         if visit.to_remember:
-            self._ledger.keep_items(visit.place.source.id, visit.to_remember)
+            self._ledger.keep_items(visit.place.source.id, list(visit.to_remember.values()))
             visit.to_remember.clear()
 
     def _refuse(self, visit: Visit, uri: str, *, code: str, reason: str) -> IngestEvent:

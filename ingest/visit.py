@@ -24,6 +24,8 @@ from knowledge.models import (
 )
 from knowledge.ports import Connector, Ledger
 
+_MAY_PASS = frozenset({"crashed", "out_of_memory", "parser_failed", "superseded", "timeout"})
+"""Refusals that another attempt at the same bytes may not meet."""
 FEWEST_LOST = 10
 """Where so many items, and more than half of all, are gone at once, removal waits for a word."""
 
@@ -90,7 +92,7 @@ class Visit:
     reading: dict[str, Reading] = field(default_factory=dict)
     aside: deque[IngestEvent] = field(default_factory=deque)
     """Events of items that never reached the pipeline."""
-    to_remember: list[KeptItem] = field(default_factory=list)
+    to_remember: dict[str, KeptItem] = field(default_factory=dict)
     had: int = 0
     """Items this place had before."""
     held_back: int = 0
@@ -184,7 +186,7 @@ class Visit:
         return KeptItem(
             uri=item.uri,
             seed=self.seed(item.uri),
-            fingerprint=item.fingerprint,
+            fingerprint="" if reading.codes & _MAY_PASS else item.fingerprint,
             digest=reading.digest,
             versions=self.versions,
             documents=len(self.held.get(item.uri, {})) if refused_whole else reading.documents,

@@ -399,6 +399,18 @@ def test_a_source_that_cannot_be_reached_is_tried_again_as_the_same_job(
     assert len(world.texts("text")) == 2
 
 
+def test_a_listing_ends_when_the_loop_is_told_to_stop(world: World, shelf: Shelf) -> None:
+    world.keep(URI, every=3600)
+    shelf.blocks = True
+    stop = threading.Event()
+    loop = threading.Thread(target=world.keeper.run, args=(stop,))
+    loop.start()
+    assert shelf.listing.wait(30)
+    stop.set()
+    loop.join(20)
+    assert not loop.is_alive()
+
+
 def test_two_syncs_of_one_source_do_not_meet(world: World, shelf: Shelf, feed: Feed) -> None:
     running = world.keeper.sync_source(feed.id)
     next(running)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -22,6 +23,9 @@ class Shelf:
         self.cursors: list[str] = []
         self.broken: set[str] = set()
         self.down = False
+        self.blocks = False
+        self.listing = threading.Event()
+        self._closed = threading.Event()
 
     def put(self, name: str, text: str) -> None:
         self.texts[f"shelf://{name}.txt"] = text
@@ -32,6 +36,11 @@ class Shelf:
 
     def list(self, cursor: str) -> Listing:
         self.cursors.append(cursor)
+        if self.blocks:
+            self._closed.clear()  # whoever adds a source closes it, too
+            self.listing.set()
+            self._closed.wait(60)
+            raise SourceUnavailable("it was stopped")
         if self.down:
             raise SourceUnavailable("the shelf cannot be reached")
         return Listing(
@@ -50,7 +59,7 @@ class Shelf:
         return uri.startswith("shelf://")
 
     def close(self) -> None:
-        pass
+        self._closed.set()
 
     @contextmanager
     def unreachable(self) -> Iterator[None]:
