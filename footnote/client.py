@@ -184,7 +184,8 @@ def _events(reply: httpx2.Response) -> Iterator[Json]:
 
 def _refused(reply: httpx2.Response) -> FootnoteError:
     if reply.status_code == 404:
-        return NotFound("there is nothing of this id")
+        of_source = reply.url.path.startswith("/v1/sources")
+        return NotFound(f"there is {'no such source' if of_source else 'nothing of this id'}")
     try:
         return FootnoteError(reply.json()["error"]["message"])
     except (ValueError, KeyError, TypeError):

@@ -48,8 +48,9 @@ def sync(
     say: Say,
 ) -> int:
     """Sync the named sources, or all that are not paused; return the exit code."""
+    with open_desk(settings, command="source list", say=say) as desk:
+        chosen = _chosen(desk, names)  # before the model is loaded
     with open_desk(settings, command="source sync", say=say) as desk:
-        chosen = _chosen(desk, names)
         failed = sum(_sync(desk, each, options, as_json, say) for each in chosen)
         if watch:
             _watch(desk, chosen, options, as_json, say)
@@ -64,8 +65,9 @@ def change(settings: Settings, name: str, body: Json, *, say: Say) -> Json:
 
 def remove(settings: Settings, name: str, *, keep_documents: bool, say: Say) -> int:
     """Forget a source; return how many documents went with it."""
-    with open_desk(settings, command="source remove", say=say) as desk:
+    with open_desk(settings, command="source list", say=say) as desk:
         found = _chosen(desk, [name])[0]
+    with open_desk(settings, command="source remove", say=say) as desk:
         removed: int = desk.remove_source(found["id"], keep_documents=keep_documents)["removed"]
         return removed
 

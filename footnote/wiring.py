@@ -304,6 +304,7 @@ class House:
 
         def end() -> None:
             stop.set()
+            self.keeper.stop()
             self.worker.wake()
             for thread in threads:
                 thread.join()

@@ -41,6 +41,7 @@ LEASE = timedelta(minutes=2)
 """Renewed while a sync goes on; after it another process may take over."""
 RETRY_SECONDS = 300
 """After a failed sync, where the schedule has no shorter time."""
+_LOOK_SECONDS = 0.5
 _NOTHING = Freshness(documents=0, changes=0)
 
 
@@ -221,6 +222,9 @@ class Keeper:
             over.set()
             beating.join()
 
+    def stop(self) -> None:
+        """End what is under way, a listing that takes long as well; nothing is synced after it."""
+        self._stop.set()
 
     def _renew(self, run: _Run) -> None:
         with suppress(CatalogUnavailable):  # there is still time

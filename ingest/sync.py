@@ -104,7 +104,7 @@ class Sync:
         for item in visit.unchanged:
             yield IngestEvent(item.uri, Outcome.UNCHANGED)
         for item in visit.changed:
-            reason = "it has changed" if item.uri in visit.held else "it is new"
+            reason = "it may have changed" if item.uri in visit.held else "it is new"
             yield IngestEvent(item.uri, Outcome.INDEXED, reason=reason, code="planned")
         if visit.is_suspicious():
             yield visit.held_back_event()
