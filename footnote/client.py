@@ -32,6 +32,10 @@ class ServiceDesk:
             trust_env=False,
         )
 
+    def close(self) -> None:
+        """Close all connections."""
+        self._http.close()
+
     def ask(self, question: str, *, effort: str | None, collection: str | None) -> Json:
         """Return an answer."""
         body = {"question": question, "effort": effort, "collection": collection}

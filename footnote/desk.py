@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -228,7 +228,8 @@ def open_desk(settings: Settings, *, command: str, say: Callable[[str], None]) -
     if isinstance(held, Service):
         from footnote.client import ServiceDesk
 
-        yield ServiceDesk(held)
+        with closing(ServiceDesk(held)) as desk:
+            yield desk
         return
     with held, House(settings) as house:
         if command in _NEED_THE_MODEL:
