@@ -2,9 +2,11 @@
 # One image per process of compose.yaml; they share all layers but the last.
 #   docker compose build                                     PyTorch for the CPU
 #   docker compose build --build-arg TORCH_BACKEND=cu130     PyTorch for a GPU
+#   docker compose build --build-arg EXTRAS=connectors       drivers for buckets, shares, readers
 
 FROM python:3.11.16-slim-bookworm AS base
 ARG TORCH_BACKEND=cpu
+ARG EXTRAS=
 ENV PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     PYTHONPATH=/app \
@@ -26,7 +28,8 @@ WORKDIR /app
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 RUN pip install --no-cache-dir 'uv<1' \
     && UV_LINK_MODE=copy uv pip install --system --no-cache --compile-bytecode \
-        --torch-backend="$TORCH_BACKEND" --constraint constraints.txt --requirements pyproject.toml
+        --torch-backend="$TORCH_BACKEND" --constraint constraints.txt ${EXTRAS:+--extra "$EXTRAS"} \
+        --requirements pyproject.toml
 
 COPY knowledge knowledge
 COPY ingest ingest

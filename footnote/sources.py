@@ -129,7 +129,9 @@ def _sync(desk: Desk, source: Json, options: Json, as_json: bool, say: Say) -> b
         if as_json:
             shown = printed(({"source": source["name"], **each} for each in events), json_line)
         else:
-            shown = report(_announced(events, source["name"], say))
+            say(f"{source['name']} …")
+            shown = []
+            report(_changes(events, shown))
             print(show.summary(shown))
     except KeyboardInterrupt:
         say("stopped; what was done is kept: run it again, and it goes on from there")
@@ -140,9 +142,10 @@ def _sync(desk: Desk, source: Json, options: Json, as_json: bool, say: Say) -> b
     return any(each["outcome"] == "rejected" for each in shown)
 
 
-def _announced(events: Iterator[Json], name: str, say: Say) -> Iterator[Json]:
-    say(f"{name} …")
+def _changes(events: Iterator[Json], seen: list[Json]) -> Iterator[Json]:
+    """Yield what is not unchanged, and note everything in `seen`."""
     for event in events:
+        seen.append(event)
         if event["outcome"] != "unchanged":
             yield event
 

@@ -233,6 +233,7 @@ class House:
                 max_bytes=self._max_bytes,
             ),
             connect=self._connect,
+            tries=self.settings.embedded,  # else workers have the drivers and the secrets
         )
 
     def _connect(self, feed: Feed) -> Connector:

@@ -48,7 +48,8 @@ _NOTHING = Freshness(documents=0, changes=0)
 class Keeper:
     """Fills the door `Sources`; several may share one catalog.
 
-    `sync` is called when something is synced: the list needs neither index nor model.
+    `sync` is called when something is synced: the list needs neither index nor model. `tries` says
+    that this process is the one that will sync, so a source it cannot open is refused at once.
     """
 
     def __init__(
@@ -58,12 +59,14 @@ class Keeper:
         ledger: Ledger,
         sync: Callable[[], Sync],
         connect: Callable[[Feed], Connector],
+        tries: bool = True,
         lease: timedelta = LEASE,
     ) -> None:
         self._feeds = feeds
         self._ledger = ledger
         self._sync = sync
         self._connect = connect
+        self._tries = tries
         self._lease = lease
         self._stop = threading.Event()
         self._name = f"{socket.gethostname()}-{os.getpid()}"
@@ -79,7 +82,8 @@ class Keeper:
         for other in self._feeds.feeds():
             if (other.uri, other.collection) == (feed.uri, feed.collection):
                 raise ConfigurationError(f"{feed.uri} is kept in sync already, as {other.name!r}")
-        self._connect(feed).close()
+        if self._tries:
+            self._connect(feed).close()
         moment = datetime.now(UTC)
         due_at = moment if feed.every else None
         feed = replace(feed, id=derive_id("feed", feed.name), added_at=moment, due_at=due_at)
@@ -157,6 +161,9 @@ class Keeper:
                 yield from self._run(run, allow_removals=allow_removals)
             except FootnoteError as error:
                 run.fail(str(error))
+                raise
+            except _FAULTS:
+                run.fail("an error of this service, which its log describes")
                 raise
             finally:
                 self._finish(run)

@@ -239,9 +239,7 @@ class Worker:
     def _ended(self, job: Job, work: Work, result: Result) -> None:
         progress = (result.done, max(result.total, result.done))
         self._outbox.renew(job.id, self._name, lease=self._pace.lease, progress=progress)
-        became = (
-            result.documents if job.kind is JobKind.UPLOAD else ()
-        )  # of a sync: too many
+        became = result.documents if job.kind is JobKind.UPLOAD else ()  # of a sync: too many
         self._outbox.finish(job.id, result.state, reason=result.reason, documents=became)
         work.settle(job, result)
         self._outbox.hand_back(job.id, self._name)

@@ -15,7 +15,7 @@ from ingest.keeper import Keeper, feed_source
 from ingest.visit import Visit
 from ingest.worker import Pace
 from knowledge.errors import ConfigurationError, NotFound, SourceBusy, SourceUnavailable
-from knowledge.models import Feed, FeedState, Outcome, Principal
+from knowledge.models import Feed, FeedState, Listing, Outcome, Principal
 from tests.ingest.sources.shelf import Shelf
 from tests.ingest.world import OpenParser, World, outcomes
 
@@ -409,6 +409,22 @@ def test_a_listing_ends_when_the_loop_is_told_to_stop(world: World, shelf: Shelf
     stop.set()
     loop.join(20)
     assert not loop.is_alive()
+
+
+def test_a_driver_that_breaks_its_word_stops_neither_the_loop_nor_the_others(
+    world: World, shelf: Shelf, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(Shelf):
+        def list(self, cursor: str) -> Listing:
+            raise KeyError("what nobody expects")
+
+    world.connectors["s3://broken"] = Broken()
+    broken = world.keep("s3://broken", name="broken", every=3600)
+    other = world.keep(URI, every=3600)
+    world.keeper.run_due()
+    assert "service, which its log describes" in world.keeper.feed(broken.id)[0].error
+    assert world.keeper.feed(other.id)[0].state is FeedState.OK
+    assert "what nobody expects" in caplog.text
 
 
 def test_two_syncs_of_one_source_do_not_meet(world: World, shelf: Shelf, feed: Feed) -> None:
