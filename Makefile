@@ -14,8 +14,8 @@ TOOLS := .venv/.tools
 LONG := quality or crash or vllm or bench or s3
 
 .PHONY: help install demo run test check lint types layers format \
-        test-crash test-ui test-vllm test-s3 quality bench-ask bench-search bench-embed bench-pdf \
-        bench-evidence clean
+        test-crash test-ui test-vllm test-bucket quality bench-ask bench-search bench-embed \
+        bench-pdf bench-evidence clean
 
 help:            ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/	/' | expand -t 15
@@ -58,7 +58,7 @@ test-vllm: $(TOOLS)  ## build a real vLLM on the CPU and hold the model adapter 
 	$(BIN)/python scripts/vllm_env.py
 	$(BIN)/pytest -m vllm -s $(PYTEST)
 
-test-s3: $(TOOLS)  ## hold the bucket connector against an S3 server on this machine
+test-bucket: $(TOOLS)  ## hold the bucket connector against an S3 server on this machine
 	test -x .venv/.s3/bin/moto_server || { $(BIN)/python -m venv .venv/.s3 && \
 	    .venv/.s3/bin/pip install --quiet 'moto[server]>=5,<6'; }
 	$(BIN)/pytest -m s3 -s $(PYTEST)

@@ -42,6 +42,16 @@ LEASE = timedelta(minutes=2)
 RETRY_SECONDS = 300
 """After a failed sync, where the schedule has no shorter time."""
 _LOOK_SECONDS = 0.5
+# A fault of ours, or of a driver, in one source; it is noted with the source.
+_FAULTS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 _NOTHING = Freshness(documents=0, changes=0)
 
 

@@ -13,7 +13,7 @@ main() {
     export PIP_DISABLE_PIP_VERSION_CHECK=1
     case "${1:-runtime}" in
         runtime) install_runtime ;;
-        tools) say 'installing the tools for tests and checks'; pip_install -e '.[dev]' ;;
+        tools) say 'installing the tools for tests and checks'; pip_install -e '.[dev,connectors]' ;;
         *) fail "usage: $0 runtime|tools" ;;
     esac
 }

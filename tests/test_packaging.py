@@ -8,6 +8,7 @@ import tomllib
 import zipfile
 from importlib.metadata import version
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from tests.service import ROOT
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 DECLARED = [
     Requirement(line)
-    for line in [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
+    for line in chain(PROJECT["dependencies"], *PROJECT["optional-dependencies"].values())
 ]
 PINNED = [
     Requirement(line)

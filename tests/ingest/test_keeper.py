@@ -538,7 +538,7 @@ def test_what_cannot_work_is_refused_with_advice(world: World, shelf: Shelf, fee
             world.keeper.add(replace(Feed("", "other", "", URI), **values))
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(
     st.lists(
         st.dictionaries(

@@ -94,7 +94,7 @@ class S3(Bucket):
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
-    require(MOTO if MOTO.exists() else None, "an S3 server", "make test-s3")
+    require(MOTO if MOTO.exists() else None, "an S3 server", "make test-bucket")
     port = free_port()
     server = subprocess.Popen(
         [MOTO, "-H", "127.0.0.1", "-p", str(port)],
