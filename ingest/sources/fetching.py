@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -39,13 +40,15 @@ class Fetcher:
         delay: float,
         may_go: Callable[[str], bool],
         sleep: Callable[[float], None] = time.sleep,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
+        """Trust what this system trusts, unless `tls` says otherwise."""
         self.delay = delay
         self._may_go = may_go
         self._sleep = sleep
         self._next_at = 0.0
         self._http = httpx2.Client(
-            transport=_PinnedTransport(book),
+            transport=_PinnedTransport(book, tls),
             headers={"User-Agent": AGENT, "Accept-Encoding": "identity"},
             timeout=_TIMEOUT,
             follow_redirects=False,
@@ -83,6 +86,7 @@ class Fetcher:
         except (httpx2.InvalidURL, httpx2.DecodingError, UnicodeError) as error:
             raise Unreadable(f"it cannot be fetched: {error}") from error
         finally:
+            self._http.cookies.clear()  # they would be those of an address, not of a name
             self._next_at = time.monotonic() + self.delay
         lowered = {name.lower(): value for name, value in reply.headers.items()}
         return Reply(url, reply.status_code, lowered, body)
@@ -107,8 +111,9 @@ def _body(reply: httpx2.Response, limit: int) -> bytes:
 class _PinnedTransport(httpx2.BaseTransport):
     """Connects to the address that was checked; certificates are still those of the name."""
 
-    def __init__(self, book: AddressBook) -> None:
+    def __init__(self, book: AddressBook, tls: ssl.SSLContext | None) -> None:
         self._book = book
+        self._tls = tls
         self._of_host: dict[str, httpx2.HTTPTransport] = {}
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -125,4 +130,6 @@ class _PinnedTransport(httpx2.BaseTransport):
             transport.close()
 
     def _transport(self, host: str) -> httpx2.HTTPTransport:
-        return self._of_host.setdefault(host, httpx2.HTTPTransport(trust_env=False))
+        return self._of_host.setdefault(
+            host, httpx2.HTTPTransport(verify=self._tls or True, trust_env=False)
+        )

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import gzip
 import json
+import ssl
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from ingest.sources.fetching import Fetcher
 from ingest.sources.web import Crawl, WebConnector
 from knowledge.errors import ConfigurationError, SourceUnavailable, Unreadable
 from knowledge.models import Feed, Item, Listing, Outcome
-from tests.ingest.sources.site import Page, Site, site
+from tests.ingest.sources.site import Page, Site, certificate, site
 from tests.ingest.world import LIMIT, World, outcomes
 
 LOOPBACK = "127.0.0.0/8"
@@ -293,6 +295,28 @@ def test_a_name_that_answers_differently_later_is_checked_again(served: Site) ->
     with closing(WebConnector(Crawl(start, delay=0), book=book, max_bytes=LIMIT)) as web:
         codes = Counter(item.code for item in web.list("").items)
     assert codes == {"": 1, "refused_address": 2}
+
+
+def test_a_certificate_is_that_of_the_name_and_not_of_the_address(tmp_path: Path) -> None:
+    file = certificate("site.example.org", tmp_path)
+    offered = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    offered.load_cert_chain(file)
+    trusted = ssl.create_default_context(cafile=str(file))
+    book = AddressBook(LOOPBACK, resolve=lambda *_: ["127.0.0.1"])
+    with (
+        site(offered) as served,
+        closing(Fetcher(book, delay=0, may_go=lambda _: True, tls=trusted)) as fetcher,
+    ):
+        served.html("/", "the apple text")
+        right = f"https://site.example.org:{served.port}/"
+        assert b"apple" in fetcher.get(right, limit=LIMIT).body
+        with pytest.raises(SourceUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
+            fetcher.get(right.replace("site", "other"), limit=LIMIT)
+        with (
+            closing(Fetcher(book, delay=0, may_go=lambda _: True)) as untrusting,
+            pytest.raises(SourceUnavailable, match="CERTIFICATE_VERIFY_FAILED"),
+        ):
+            untrusting.get(right, limit=LIMIT)
 
 
 @pytest.mark.parametrize(
