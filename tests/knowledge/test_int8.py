@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ def test_the_processor_decides_in_what_numbers_is_computed(
     able: str, documents: bool, bundled: bool, chosen: Precision, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, probe in PROBES.items():
-        monkeypatch.setattr(torch.cpu, probe, lambda has=name in able.split(): has)
+        monkeypatch.setattr(torch.cpu, probe, partial(bool, name in able.split()))
     assert precision_here(documents=documents, bundled=bundled) is chosen
 
 
