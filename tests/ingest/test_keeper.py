@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +16,13 @@ from ingest import visit
 from ingest.keeper import Keeper, feed_source
 from ingest.visit import Visit
 from ingest.worker import Pace
-from knowledge.errors import ConfigurationError, NotFound, SourceBusy, SourceUnavailable
+from knowledge.errors import (
+    ConfigurationError,
+    FootnoteError,
+    NotFound,
+    SourceBusy,
+    SourceUnavailable,
+)
 from knowledge.models import Feed, FeedState, Listing, Outcome, Principal
 from tests.ingest.sources.shelf import Shelf
 from tests.ingest.world import OpenParser, World, outcomes
@@ -399,20 +407,24 @@ def test_a_source_that_cannot_be_reached_is_tried_again_as_the_same_job(
     assert len(world.texts("text")) == 2
 
 
-def test_a_listing_ends_when_the_loop_is_told_to_stop(world: World, shelf: Shelf) -> None:
-    world.keep(URI, every=3600)
+def test_a_listing_ends_when_the_keeper_is_told_to_stop(world: World, shelf: Shelf) -> None:
+    feed = world.keep(URI)
     shelf.blocks = True
-    stop = threading.Event()
-    loop = threading.Thread(target=world.keeper.run, args=(stop,))
-    loop.start()
+
+    def sync() -> None:
+        with suppress(FootnoteError):
+            world.sync_source(feed)
+
+    syncing = threading.Thread(target=sync)
+    syncing.start()
     assert shelf.listing.wait(30)
-    stop.set()
-    loop.join(20)
-    assert not loop.is_alive()
+    world.keeper.stop()
+    syncing.join(20)
+    assert not syncing.is_alive()
 
 
-def test_a_driver_that_breaks_its_word_stops_neither_the_loop_nor_the_others(
-    world: World, shelf: Shelf, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_a_driver_that_breaks_its_word_stops_neither_the_worker_nor_the_others(
+    world: World, shelf: Shelf, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Broken(Shelf):
         def list(self, cursor: str) -> Listing:
@@ -421,7 +433,10 @@ def test_a_driver_that_breaks_its_word_stops_neither_the_loop_nor_the_others(
     world.connectors["s3://broken"] = Broken()
     broken = world.keep("s3://broken", name="broken", every=3600)
     other = world.keep(URI, every=3600)
-    world.keeper.run_due()
+    worker = world.new_worker()
+    worker.watch(world.keeper)
+    while worker.work_one():
+        pass
     assert "service, which its log describes" in world.keeper.feed(broken.id)[0].error
     assert world.keeper.feed(other.id)[0].state is FeedState.OK
     assert "what nobody expects" in caplog.text
