@@ -549,6 +549,53 @@ def rebuild(
     raise typer.Exit(run(_settings(), check=check, say=_say))
 
 
+@app.command(
+    epilog=_examples(
+        "FOOTNOTE_EMBEDDING_MODEL=~/models/e5 footnote reindex",
+        "footnote reindex --golden questions.jsonl --max-loss 0",
+        "footnote reindex --status",
+        "footnote reindex --back",
+    )
+)
+def reindex(
+    golden: Annotated[
+        Path | None,
+        typer.Option(
+            help='Your own questions, a line each: {"query": …, "uri": …}.',
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
+    max_loss: Annotated[
+        float, typer.Option(help="How much recall@10 may fall.", min=0, max=1)
+    ] = 0.02,
+    force: Annotated[bool, typer.Option("--force", help="Switch even if it is worse.")] = False,
+    back: Annotated[
+        bool, typer.Option("--back", help="Make the former generation live again.")
+    ] = False,
+    discard: Annotated[
+        bool, typer.Option("--discard", help="Give up one that is not live; frees its disk.")
+    ] = False,
+    status: Annotated[bool, typer.Option("--status", help="Only show the generations.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Build the index anew beside the live one, and switch when it is as good.
+
+    Needed after a change of the embedding model, of the chunk size, or of Footnote's parsers. All
+    documents are read, cut and embedded into an index of its own while questions are answered as
+    before; then a golden set of questions is asked of both. The former index is kept: --back
+    returns to it. If it is interrupted, run it again. Exit code 1: built, but not switched.
+    """
+    from footnote.reindexing import Wish
+    from footnote.reindexing import reindex as run
+
+    chosen = [name for name, on in (("back", back), ("discard", discard), ("status", status)) if on]
+    if len(chosen) > 1:
+        raise ConfigurationError(f"--{chosen[0]} and --{chosen[1]} do not go together")
+    wish = Wish(chosen[0] if chosen else "build", golden, max_loss, force)
+    raise typer.Exit(run(_settings(), wish, as_json=as_json, say=_say))
+
+
 @app.command(epilog=_examples("footnote demo", "footnote demo --docs ~/Documents/handbook"))
 def demo(
     docs: Annotated[

@@ -108,6 +108,18 @@ class ServiceDesk:
         """Have a quarantined file tried again."""
         return self._call("POST", f"/v1/quarantine/{quote(refused_id, safe='')}/retry")
 
+    def generations(self) -> Json:
+        """Return the generations of the index."""
+        return self._call("GET", "/v1/generations")
+
+    def reindex(
+        self, action: str, *, golden: Path | None, loss: float, force: bool
+    ) -> Iterator[Json]:
+        """Build a generation, go back or discard one; yield how far it is."""
+        file = str(golden.absolute()) if golden else None
+        body = {"action": action, "golden": file, "loss": loss, "force": force}
+        return self._stream("/v1/reindex", body)
+
     def remove(self, document_id: str) -> None:
         """Remove a document."""
         self._call("DELETE", f"/v1/documents/{document_id}")
@@ -188,9 +200,17 @@ def _events(reply: httpx2.Response) -> Iterator[Json]:
 
 def _refused(reply: httpx2.Response) -> FootnoteError:
     if reply.status_code == 404:
-        of_source = reply.url.path.startswith("/v1/sources")
-        return NotFound(f"there is {'no such source' if of_source else 'nothing of this id'}")
+        return NotFound(f"there is {_absent(reply.url.path)}")
     try:
         return FootnoteError(reply.json()["error"]["message"])
     except (ValueError, KeyError, TypeError):
         return FootnoteError(f"the service answered with status {reply.status_code}")
+
+
+def _absent(path: str) -> str:
+    """Say in the service's own words what is not there."""
+    named = {"/v1/documents": "document", "/v1/sources": "source"}
+    return next(
+        (f"no such {what}" for begins, what in named.items() if path.startswith(begins)),
+        "nothing of this id",
+    )

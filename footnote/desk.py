@@ -72,6 +72,14 @@ class Desk(Protocol):
     def free(self, refused_id: str) -> Json:
         """Have a quarantined file tried again."""
 
+    def generations(self) -> Json:
+        """Return the generations of the index."""
+
+    def reindex(
+        self, action: str, *, golden: Path | None, loss: float, force: bool
+    ) -> Iterator[Json]:
+        """Build a generation, go back or discard one; yield how far it is."""
+
     def remove(self, document_id: str) -> None:
         """Remove a document."""
 
@@ -176,6 +184,16 @@ class LocalDesk:
     def free(self, refused_id: str) -> Json:
         """Have a quarantined file tried again."""
         return self._wire.refused_json(self._house.jobs.free(refused_id, self._who))
+
+    def generations(self) -> Json:
+        """Return the generations of the index."""
+        return self._house.reindexer.state()
+
+    def reindex(
+        self, action: str, *, golden: Path | None, loss: float, force: bool
+    ) -> Iterator[Json]:
+        """Build a generation, go back or discard one; yield how far it is."""
+        return self._house.reindexer.run(action, golden=golden, loss=loss, force=force)
 
     def remove(self, document_id: str) -> None:
         """Remove a document."""

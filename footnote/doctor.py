@@ -160,6 +160,7 @@ def _opened(house: House) -> Iterator[Finding]:
     yield _tried("index", lambda: _index(house))
     with suppress(FootnoteError):  # then the lines above say what is wrong
         yield _passages(house)
+        yield _generation(house)
     yield _tried("parser", lambda: _parser(house))
 
 
@@ -186,6 +187,14 @@ def _passages(house: House) -> Finding:
     if found.revisions:
         return Finding("passages", State.WARN, f"{found}; run: footnote rebuild")
     return Finding("passages", State.OK, f"the index holds all {found.passages:,}")
+
+
+def _generation(house: House) -> Finding:
+    live = house.spaces.live_generation()
+    if house.spaces.is_outdated():
+        said = "made by another model, chunk size or version of Footnote; run: footnote reindex"
+        return Finding("generation", State.WARN, said)
+    return Finding("generation", State.OK, f"number {live.number}, made by what is at hand")
 
 
 def _parser(house: House) -> str:

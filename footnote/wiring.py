@@ -6,6 +6,7 @@ Everything heavy is imported where it is built, so that a command pays for what 
 from __future__ import annotations
 
 import secrets
+import shutil
 import threading
 import time
 import uuid
@@ -20,21 +21,25 @@ from knowledge.models import Effort, Gap, Refused
 from knowledge.settings import Settings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from fastapi import FastAPI
 
+    from footnote.generations import Reindexer
+    from footnote.spaces import Spaces
     from ingest.durable import DbosEngine
     from ingest.intake import CatalogIntake
     from ingest.jobs import CatalogJobs
     from ingest.keeper import Keeper
     from ingest.originals import Originals
     from ingest.parse import JailedParser
-    from ingest.pipeline import Pipeline
+    from ingest.pipeline import Following, Pipeline
     from ingest.rebuild import Missing
     from ingest.worker import Worker
     from knowledge.blobs import FolderBlobs
     from knowledge.catalog.store import SqlCatalog
     from knowledge.index.shape import Fusion
-    from knowledge.models import Feed
+    from knowledge.models import Feed, Generation
     from knowledge.ports import Connector, Embedder, Generator, Index
     from knowledge.sparse import Bm25Encoder
     from retrieval.retriever import Retriever
@@ -57,6 +62,7 @@ class House:
         self._only_indexes = only_indexes
         self.owner_token = secrets.token_urlsafe(32)
         self._open = ExitStack()
+        self._pipelines: dict[int, Pipeline] = {}
         self._model_asked_at = float("-inf")
         self._model_was_there = False
 
@@ -93,29 +99,6 @@ class House:
         return Originals(self.blobs, self.catalog)
 
     @cached_property
-    def embedder(self) -> Embedder:
-        """The dense vectors; loading takes seconds."""
-        from knowledge.embedding.embedder import SentenceTransformerEmbedder
-
-        return SentenceTransformerEmbedder(
-            self.settings.embedding_model, documents=self._only_indexes
-        )
-
-    @cached_property
-    def documents_embedder(self) -> Embedder:
-        """The same space for documents; where this process also searches, a child makes many."""
-        from knowledge.embedding.embedder import SentenceTransformerEmbedder
-        from knowledge.embedding.niced import NicedEmbedder
-
-        here = self.embedder
-        on_gpu = isinstance(here, SentenceTransformerEmbedder) and here.on_gpu
-        if on_gpu or not self.settings.embedded:
-            return here
-        embedder = NicedEmbedder(here, self.settings.embedding_model)
-        self._open.callback(embedder.close)
-        return embedder
-
-    @cached_property
     def sparse(self) -> Bm25Encoder:
         """The term weights."""
         from knowledge.sparse import Bm25Encoder
@@ -123,33 +106,88 @@ class House:
         return Bm25Encoder()
 
     @cached_property
-    def index(self) -> Index:
-        """The vector store: a Qdrant server, or Qdrant Edge in this process."""
-        index = self._qdrant() if self.settings.qdrant_url else self._edge()
-        self._open.callback(index.close)
-        return index
+    def spaces(self) -> Spaces:
+        """The embedding models and the indexes, by generation."""
+        from footnote.spaces import Spaces
+        from knowledge.index.family import IndexFamily
 
-    def _qdrant(self) -> Index:
-        from knowledge.index.qdrant import QdrantIndex
-
-        return QdrantIndex.connect(
-            self.settings.qdrant_url,
-            self.settings.qdrant_api_key.get_secret_value(),
-            collection=self.settings.qdrant_collection,
-            dimension=self.embedder.dimension,
-            fusion=self._fusion(),
+        spaces = Spaces(
+            self.settings,
+            self.catalog,
+            self.sparse,
+            load=self._load,
+            beside=self._beside,
+            versions=self._versions,
+            family=IndexFamily(self.catalog.generations, self._open_index, self._drop_index),
         )
+        self._open.callback(spaces.close)
+        return spaces
 
-    def _edge(self) -> Index:
+    @property
+    def embedder(self) -> Embedder:
+        """The dense vectors of the live generation; loading takes seconds."""
+        return self.spaces.live().embedder
+
+    @property
+    def index(self) -> Index:
+        """The vector store of the live generation."""
+        return self.spaces.live().index
+
+    def _load(self, model: Path | None) -> Embedder:
+        from knowledge.embedding.embedder import SentenceTransformerEmbedder
+
+        return SentenceTransformerEmbedder(model, documents=self._only_indexes)
+
+    def _beside(self, embedder: Embedder, model: Path | None) -> Embedder:
+        """Return the same model for documents; where this process also searches, in a child."""
+        from knowledge.embedding.embedder import SentenceTransformerEmbedder
+        from knowledge.embedding.niced import NicedEmbedder
+
+        on_gpu = not isinstance(embedder, SentenceTransformerEmbedder) or embedder.on_gpu
+        if on_gpu or not self.settings.embedded:
+            return embedder
+        niced = NicedEmbedder(embedder, model)
+        self._open.callback(niced.close)
+        return niced
+
+    def _open_index(self, generation: Generation) -> Index:
+        settings = self.settings
+        if settings.qdrant_url:
+            from knowledge.index.qdrant import QdrantIndex
+
+            return QdrantIndex.connect(
+                settings.qdrant_url,
+                settings.qdrant_api_key.get_secret_value(),
+                collection=_numbered(settings.qdrant_collection, generation.number),
+                dimension=generation.dimension,
+                fusion=self._fusion(),
+            )
         from knowledge.index.edge import EdgeIndex
 
-        folder = self.settings.data_dir / "index"
-        return EdgeIndex(folder, dimension=self.embedder.dimension, fusion=self._fusion())
+        folder = settings.data_dir / _numbered("index", generation.number)
+        return EdgeIndex(folder, dimension=generation.dimension, fusion=self._fusion())
 
     def _fusion(self) -> Fusion:
         from knowledge.index.shape import Fusion
 
         return Fusion(self.settings.fusion_k, self.settings.word_weight)
+
+    def _drop_index(self, number: int) -> None:
+        settings = self.settings
+        if settings.qdrant_url:
+            from knowledge.index.qdrant import drop
+
+            key = settings.qdrant_api_key.get_secret_value()
+            drop(settings.qdrant_url, key, _numbered(settings.qdrant_collection, number))
+        else:
+            shutil.rmtree(settings.data_dir / _numbered("index", number), ignore_errors=True)
+
+    def _versions(self, embedder: Embedder) -> str:
+        from ingest.parse import JailedParser
+        from ingest.pipeline import versions_at_hand
+
+        tokens = self.settings.chunk_tokens
+        return versions_at_hand(JailedParser.version, tokens, embedder, self.sparse)
 
     # --- ingest ---------------------------------------------------------------------------------
 
@@ -171,24 +209,44 @@ class House:
         return parser
 
     @cached_property
-    def pipeline(self) -> Pipeline:
-        """The story of ingestion."""
+    def pipeline(self) -> Following:
+        """The story of ingestion, into the live generation."""
+        from ingest.pipeline import Following
+
+        return Following(lambda: self.pipeline_of(self.spaces.live_generation()))
+
+    def pipeline_of(self, generation: Generation) -> Pipeline:
+        """The story of ingestion, into one generation."""
         from ingest.likeness import signature
         from ingest.pipeline import Likeness, Pipeline, Sizes
 
-        settings = self.settings
-        return Pipeline(
+        if generation.number not in self._pipelines:
+            settings = self.settings
+            self._pipelines[generation.number] = Pipeline(
+                parser=self.parser,
+                space=self.spaces.for_documents(generation),
+                ledger=self.catalog,
+                sizes=Sizes(
+                    chunk_tokens=generation.chunk_tokens,
+                    max_documents=settings.max_documents_per_file,
+                    likeness=Likeness(signature, settings.family_likeness),
+                    parse_limits=f"{settings.parse_seconds} s, {settings.parse_memory_mb} MB",
+                ),
+                versions=generation.versions,
+            )
+        return self._pipelines[generation.number]
+
+    @cached_property
+    def reindexer(self) -> Reindexer:
+        """What builds generations and changes which one is live."""
+        from footnote.generations import Reindexer
+
+        return Reindexer(
+            self.catalog,
+            self.spaces,
+            pipeline_of=self.pipeline_of,
             parser=self.parser,
-            embedder=self.documents_embedder,
-            sparse=self.sparse,
-            index=self.index,
-            ledger=self.catalog,
-            sizes=Sizes(
-                chunk_tokens=settings.chunk_tokens,
-                max_documents=settings.max_documents_per_file,
-                likeness=Likeness(signature, settings.family_likeness),
-                parse_limits=f"{settings.parse_seconds} s, {settings.parse_memory_mb} MB",
-            ),
+            content=self.intake.content,
         )
 
     @cached_property
@@ -335,11 +393,12 @@ class House:
         """Embed it again; yield how many passages are done."""
         from ingest.rebuild import rebuild
 
+        space = self.spaces.for_documents(self.spaces.live_generation())
         return rebuild(
             found,
-            embedder=self.documents_embedder,
-            sparse=self.sparse,
-            index=self.index,
+            embedder=space.embedder,
+            sparse=space.sparse,
+            index=space.index,
             ledger=self.catalog,
         )
 
@@ -373,9 +432,7 @@ class House:
         from retrieval.retriever import Retriever
 
         return Retriever(
-            embedder=self.embedder,
-            sparse=self.sparse,
-            index=self.index,
+            space=self.spaces.live,
             library=self.catalog,
             context_tokens=self.settings.context_tokens,
             context_passages=self.settings.context_passages,
@@ -450,6 +507,7 @@ class House:
             health=self.health,
             refusals=self.refusals,
             gaps=self.gaps,
+            reindexer=self.reindexer,
             version=VERSION,
             effort=Effort(self.settings.effort),
             max_upload_bytes=self._max_bytes,
@@ -488,6 +546,11 @@ class House:
     @property
     def _max_bytes(self) -> int:
         return self.settings.max_file_mb * 2**20
+
+
+def _numbered(name: str, generation: int) -> str:
+    """Return where the index of a generation lies; the first has the plain name."""
+    return name if generation == 1 else f"{name}-{generation}"
 
 
 def _works(call: Callable[[], object]) -> bool:

@@ -124,7 +124,12 @@ def file_path(uri: str) -> Path:
     >>> str(file_path("/a/b%231.jsonl#7"))
     '/a/b#1.jsonl'
     """
-    return Path(uri.partition("#")[0].replace("%23", "#").replace("%25", "%"))
+    return Path(unquote(uri.partition("#")[0]))
+
+
+def unquote(name: str) -> str:
+    """Return what `quote` was given."""
+    return name.replace("%23", "#").replace("%25", "%")
 
 
 def _walk(top: Path, max_bytes: int, wanted: Callable[[str], bool]) -> Iterator[Found]:

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import PurePath
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from ingest.chunk import CHUNKER, chunk, embedding_text
 from ingest.discover import quote
@@ -39,7 +39,7 @@ from knowledge.models import (
     SparseVector,
     derive_id,
 )
-from knowledge.ports import Embedder, Index, Ledger, Parser, SparseEncoder
+from knowledge.ports import Embedder, Ledger, Parser, SparseEncoder, VectorSpace
 
 UPLOADED_BY = "uploaded_by"
 """The metadata of an upload that names who handed it in, and so who may remove it."""
@@ -114,16 +114,17 @@ class File:
 class _Draft:
     """A document that is new or changed, on its way."""
 
-    file: File
     document: Document
     parsed: Parsed
     """Titled as the document is."""
     digest: str
     reading: Reading
+    file: File | None = None
+    """Where it came from; None for what the catalog held already."""
 
     def is_copy_of(self, digest: str, media_type: str) -> bool:
         """Say whether it was made of these bytes, read in the same way."""
-        return (self.digest, self.file.media_type) == (digest, media_type)
+        return (self.digest, self.document.media_type) == (digest, media_type)
 
     def as_read(self) -> Parsed:
         """Return what the parser gave, but for a title that only repeats the file's name."""
@@ -155,33 +156,37 @@ class Pipeline:
     """Makes files answerable; safe to use from several threads as far as its doors are.
 
     `passed` is told each state that is durably reached: received, parsed, embedded, upserted,
-    switched, cleaning.
+    switched, cleaning. Nothing is made visible while another generation than the
+    space's is live. `versions` are those of the generation, where they are older than what is at
+    hand: a sync then leaves what is unchanged as it is.
     """
 
     def __init__(
         self,
         *,
         parser: Parser,
-        embedder: Embedder,
-        sparse: SparseEncoder,
-        index: Index,
+        space: VectorSpace,
         ledger: Ledger,
         sizes: Sizes | None = None,
         passed: Callable[[str], None] | None = None,
+        versions: str = "",
     ) -> None:
         self._parser = parser
-        self._embedder = embedder
-        self._sparse = sparse
-        self._index = index
+        self._embedder = space.embedder
+        self._sparse = space.sparse
+        self._index = space.index
+        self._generation = space.generation
         self._ledger = ledger
         self._sizes = sizes or Sizes()
         self._passed = passed or _ignore
+        self._versions = versions
 
     @property
     def versions(self) -> str:
-        """Name everything that shapes a revision besides its bytes; a change ingests again."""
-        chunker = f"{CHUNKER}/{self._sizes.chunk_tokens}"
-        return "|".join((self._parser.version, chunker, self._embedder.name, self._sparse.version))
+        """Name the generation: what a document was made with, if it need not be made again."""
+        return self._versions or versions_at_hand(
+            self._parser.version, self._sizes.chunk_tokens, self._embedder, self._sparse
+        )
 
     @property
     def tried_with(self) -> str:
@@ -211,6 +216,24 @@ class Pipeline:
                 group = []
         if group:
             yield from self._index_group(group)
+
+    def stand_by(
+        self, readings: Sequence[tuple[Document, Parsed, str, Reading]], generation: int
+    ) -> set[str]:
+        """Bring live documents, each with its text and the digest of its file, to wait there.
+
+        Nothing becomes visible. Returns the ids of the documents that made it; the others were
+        changed or removed meanwhile. Raises as `ingest` does.
+        """
+        drafts = [_Draft(*reading) for reading in readings]
+
+        def wait(work: _Work) -> None:
+            self._ledger.stand_by(work.revision_id, generation)
+
+        waiting, rest = self._carry(drafts, wait, RevisionState.STANDBY)
+        list(self._give_up(rest))
+        clean(self._ledger, self._index, self._passed)
+        return {work.draft.document.id for work in waiting}
 
     # --- what is in a file ----------------------------------------------------------------------
 
@@ -325,18 +348,25 @@ class Pipeline:
         return len(group) >= sizes.group_documents or characters >= sizes.group_characters
 
     def _index_group(self, drafts: Sequence[_Draft]) -> Iterator[IngestEvent]:
-        """Carry the drafts to visibility, each step for all of them together."""
+        """Carry the drafts to visibility."""
+        live, rest = self._carry(drafts, self._switch, "switched")
+        yield from map(_indexed, live)
+        yield from self._give_up(rest)
+        clean(self._ledger, self._index, self._passed)
+
+    def _carry(
+        self, drafts: Sequence[_Draft], finish: Callable[[_Work], None], state: str
+    ) -> tuple[list[_Work], list[_Work]]:
+        """Take each step for all drafts together; return what is finished, and what is not."""
         works = self._receive(drafts)
         parsed = self._advance(works, self._store_parsed, RevisionState.PARSED)
         points = self._embed(parsed)
         embedded = self._advance(parsed, self._mark_embedded, RevisionState.EMBEDDED)
         self._upsert(embedded, points)
         upserted = self._advance(embedded, self._mark_upserted, RevisionState.UPSERTED)
-        live = self._advance(upserted, self._switch, "switched")
-        yield from map(_indexed, live)
-        kept = {work.revision_id for work in live}
-        yield from self._give_up([work for work in works if work.revision_id not in kept])
-        clean(self._ledger, self._index, self._passed)
+        finished = self._advance(upserted, finish, state)
+        kept = {work.revision_id for work in finished}
+        return finished, [work for work in works if work.revision_id not in kept]
 
     def _receive(self, drafts: Sequence[_Draft]) -> list[_Work]:
         with self._ledger.transaction():
@@ -384,7 +414,7 @@ class Pipeline:
             text=work.draft.parsed.text,
             blocks=work.draft.parsed.blocks,
             parser=self._parser.version,
-            chunker=f"{CHUNKER}/{self._sizes.chunk_tokens}",
+            chunker=_chunker(self._sizes.chunk_tokens),
             seen_at=datetime.now(UTC),
             coverage=work.draft.parsed.coverage,
             reading=work.draft.reading,
@@ -437,8 +467,9 @@ class Pipeline:
     def _switch(self, work: _Work) -> None:
         """Make it visible: the only place where what users see changes."""
         document = work.draft.document
-        self._ledger.switch(document, work.revision_id)
-        if work.draft.file.sets_access:
+        self._ledger.switch(document, work.revision_id, generation=self._generation)
+        file = work.draft.file
+        if file is not None and file.sets_access:
             self._ledger.set_access(document.id, document.access)
 
     def _give_up(self, works: Sequence[_Work]) -> Iterator[IngestEvent]:
@@ -449,6 +480,40 @@ class Pipeline:
         for work in works:
             uri = work.draft.document.uri
             yield IngestEvent(uri, Outcome.REJECTED, reason=reason, code="superseded")
+
+
+class Ingestion(Protocol):
+    """What makes files answerable, for whoever finds them."""
+
+    @property
+    def versions(self) -> str:
+        """As in `Pipeline`."""
+
+    def ingest(self, files: Iterable[File]) -> Iterator[IngestEvent]:
+        """As in `Pipeline`."""
+
+
+class Following:
+    """Ingests through the pipeline of whatever generation is live when a run begins."""
+
+    def __init__(self, current: Callable[[], Pipeline]) -> None:
+        self._current = current
+
+    @property
+    def versions(self) -> str:
+        """Name the live generation."""
+        return self._current().versions
+
+    def ingest(self, files: Iterable[File]) -> Iterator[IngestEvent]:
+        """Ingest as `Pipeline` does; `IndexUnavailable`, too, when another one becomes live."""
+        return self._current().ingest(files)
+
+
+def versions_at_hand(
+    parser: str, chunk_tokens: int, embedder: Embedder, sparse: SparseEncoder
+) -> str:
+    """Name everything that shapes a revision besides its bytes."""
+    return "|".join((parser, _chunker(chunk_tokens), embedder.name, sparse.version))
 
 
 def remove_documents(ledger: Ledger, held: Mapping[str, Known]) -> list[IngestEvent]:
@@ -486,6 +551,10 @@ def _key(file: File, parsed: Parsed, number: int) -> str:
     return (parsed.external_id or f"line {number}") if file.holds_lines else parsed.part
 
 
+def _chunker(chunk_tokens: int) -> str:
+    return f"{CHUNKER}/{chunk_tokens}"
+
+
 def _draft(file: File, uri: str, parsed: Parsed, *, digest: str, key: str) -> _Draft:
     stem = " ".join(PurePath(file.name).stem.split())
     title = parsed.title or parsed.part or stem or file.name
@@ -507,7 +576,7 @@ def _draft(file: File, uri: str, parsed: Parsed, *, digest: str, key: str) -> _D
         metadata=_metadata(file, parsed),
         size=len(parsed.text.encode(errors="replace")) if key else len(file.data),
     )
-    return _Draft(file, document, replace(parsed, title=title), digest, reading)
+    return _Draft(document, replace(parsed, title=title), digest, reading, file)
 
 
 def _counted(found: Sequence[_Draft | IngestEvent]) -> Iterator[_Draft | IngestEvent]:

@@ -22,7 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ingest.discover import holds_lines
-from ingest.pipeline import File, Pipeline, remove_documents
+from ingest.pipeline import File, Ingestion, remove_documents
 from ingest.recover import clean, copy_access, freeze
 from ingest.sources.folder import FolderConnector
 from ingest.visit import Place, Reading, Visit, by_item, held_documents, item_uri
@@ -38,7 +38,9 @@ BATCH = 200
 class Sync:
     """Brings the documents of a place up to date with what lies there."""
 
-    def __init__(self, *, pipeline: Pipeline, ledger: Ledger, index: Index, max_bytes: int) -> None:
+    def __init__(
+        self, *, pipeline: Ingestion, ledger: Ledger, index: Index, max_bytes: int
+    ) -> None:
         self._pipeline = pipeline
         self._ledger = ledger
         self._index = index
@@ -234,7 +236,7 @@ class FolderSync:
     def __init__(
         self,
         *,
-        pipeline: Pipeline,
+        pipeline: Ingestion,
         ledger: Ledger,
         index: Index,
         max_bytes: int = 200 * MEGABYTE,

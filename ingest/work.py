@@ -8,7 +8,7 @@ from typing import Protocol
 
 from ingest.discover import holds_lines, media_type, quote
 from ingest.originals import Originals
-from ingest.pipeline import UPLOADED_BY, File, Known, Pipeline, remove_documents
+from ingest.pipeline import UPLOADED_BY, File, Ingestion, Known, remove_documents
 from ingest.recover import clean
 from ingest.visit import held_documents
 from knowledge.models import (
@@ -88,7 +88,7 @@ class UploadWork:
         ledger: Ledger,
         index: Index,
         originals: Originals,
-        pipeline: Pipeline,
+        pipeline: Ingestion,
     ) -> None:
         self._outbox = outbox
         self._ledger = ledger

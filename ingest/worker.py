@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from ingest.originals import Originals
-from ingest.pipeline import Pipeline
+from ingest.pipeline import Ingestion
 from ingest.recover import copy_access, freeze, recover
 from ingest.work import Result, SyncWork, UploadWork, Work
 from knowledge.errors import (
@@ -102,7 +102,7 @@ class Worker:
         ledger: Ledger,
         index: Index,
         originals: Originals,
-        pipeline: Pipeline,
+        pipeline: Ingestion,
         pace: Pace | None = None,
         name: str = "",
     ) -> None:

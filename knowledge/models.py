@@ -230,8 +230,40 @@ class RevisionState(StrEnum):
     EMBEDDED = "embedded"
     UPSERTED = "upserted"
     LIVE = "live"
+    STANDBY = "standby"
+    """Complete, in the index of a generation that is being built or was live before."""
     DEAD = "dead"
     """Superseded or removed; its points are still to be cleaned away."""
+
+
+class GenerationState(StrEnum):
+    """Where a generation stands; at most one is of each state."""
+
+    BUILDING = "building"
+    LIVE = "live"
+    FORMER = "former"
+    """Live before the present one, and kept whole so that one can go back to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """An index of its own, made by one embedder, chunker and parser from all live documents."""
+
+    number: int
+    """From 1; the index of a later one lies beside the first."""
+    versions: str
+    """Everything that shapes a revision besides its bytes."""
+    model: str
+    """The folder of its embedding model; empty for the bundled one."""
+    dimension: int
+    """Of its dense vectors."""
+    chunk_tokens: int
+    state: GenerationState
+    started_at: datetime
+    switched_at: datetime | None = None
+    recall_before: float | None = None
+    """recall@10 of the golden set in what was live when this one was ready; None: not measured."""
+    recall_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

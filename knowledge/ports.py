@@ -16,6 +16,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -31,6 +32,8 @@ from knowledge.models import (
     Feed,
     FeedState,
     Freshness,
+    Generation,
+    GenerationState,
     Hit,
     IngestEvent,
     Item,
@@ -119,6 +122,16 @@ class Index(Protocol):
         """Release files and connections."""
 
 
+@dataclass(frozen=True, slots=True)
+class VectorSpace:
+    """The doors that belong together: what these encoders make, this index finds."""
+
+    embedder: Embedder
+    sparse: SparseEncoder
+    index: Index
+    generation: int = 1
+
+
 class Library(Protocol):
     """The reading side of the catalog; every call is made on behalf of a principal."""
 
@@ -199,14 +212,23 @@ class Ledger(Protocol):
     def mark(self, revision_id: str, state: RevisionState) -> None:
         """Write down how far a revision has come."""
 
-    def switch(self, document: Document, revision_id: str) -> None:
+    def switch(
+        self, document: Document, revision_id: str, *, generation: int | None = None
+    ) -> None:
         """Make the revision the live one, in one transaction; the former live one becomes dead.
 
         A note of `reject` for its uri is dropped. A document that was live keeps its access list;
         where that differs from `document.access`, which the new points carry, it is listed by
         `access_to_copy`. Raises `IngestError` with code `superseded`, and changes nothing, when
         the revision was removed or abandoned meanwhile, or a later one is live; so do
-        `store_parsed` and `mark`.
+        `store_parsed` and `mark`. Raises `IndexUnavailable` when another `generation` than the
+        given one is live by now: its index lacks the revision.
+        """
+
+    def stand_by(self, revision_id: str, number: int) -> None:
+        """Let a complete revision wait for its generation.
+
+        Raises `IngestError` with the code `superseded` when its document changed meanwhile.
         """
 
     def remove(self, document_id: str) -> bool:
@@ -415,6 +437,48 @@ class Sources(Protocol):
 
     def remove(self, feed_id: str, *, keep_documents: bool) -> int:
         """Forget a source, and remove what it brought; return how many. Raises `NotFound`."""
+
+
+class Generations(Protocol):
+    """The generations of the index in the catalog, and the revisions that stand by in them."""
+
+    def generations(self) -> list[Generation]:
+        """Return all that are kept, the newest first."""
+
+    def generation(self, state: GenerationState) -> Generation | None:
+        """Return the one of this state."""
+
+    def begin_generation(
+        self,
+        *,
+        versions: str,
+        model: str,
+        dimension: int,
+        chunk_tokens: int,
+        state: GenerationState,
+    ) -> Generation:
+        """Note down a new generation and return it; one of the same state is discarded."""
+
+    def measured(self, number: int, *, before: float, after: float) -> None:
+        """Note the recall of the golden set in the live generation and in this one."""
+
+    def behind(self, number: int, *, limit: int = 100) -> list[str]:
+        """Return ids of live documents whose present content this generation lacks."""
+
+    def progress(self, number: int) -> tuple[int, int]:
+        """Return how many live documents the generation has, and how many there are."""
+
+    def stored(self, document_id: str) -> tuple[Document, Revision] | None:
+        """Return a document with its live revision, whoever may read it; None when it has none."""
+
+    def paths(self, chunk_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """Return the heading paths of chunks, live or standing by."""
+
+    def switch_generation(self, number: int) -> int:
+        """Make a generation the live one unless documents are behind; return how many are."""
+
+    def discard_generation(self, number: int) -> None:
+        """Give a generation up that is not live; its revisions are dead from now on."""
 
 
 class Outbox(Protocol):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from knowledge.access import access_filter
 from knowledge.models import Context, Embedding, Passage, Principal, Question
-from knowledge.ports import Embedder, Index, Library, SparseEncoder
+from knowledge.ports import Library, VectorSpace
 from retrieval.context import pack
 
 SPARE_HITS = 8
@@ -18,21 +18,20 @@ MOST_PER_TOKEN = 8
 
 
 class Retriever:
-    """Finds passages for a principal; reads the index and the catalog, writes nothing."""
+    """Finds passages for a principal; reads the index and the catalog, writes nothing.
+
+    `space` returns that of the live generation, each time it is asked.
+    """
 
     def __init__(
         self,
         *,
-        embedder: Embedder,
-        sparse: SparseEncoder,
-        index: Index,
+        space: Callable[[], VectorSpace],
         library: Library,
         context_tokens: int,
         context_passages: int,
     ) -> None:
-        self._embedder = embedder
-        self._sparse = sparse
-        self._index = index
+        self._space = space
         self._library = library
         self._context_tokens = context_tokens
         self._context_passages = context_passages
@@ -69,19 +68,25 @@ class Retriever:
         """Return at most `limit` passages, ranked from 1; the same errors as `retrieve`.
 
         The index filters by rights and may be stale; the catalog decides. Where it turns hits
-        away, more are fetched, so that a full list stays full.
+        away, more are fetched, so that a full list stays full. Where the live generation changed on
+        the way, the search is made again in the new one.
         """
         access = access_filter(principal, collection=collection, document_ids=document_ids)
-        embedding = self._embed(query, collection)
+        space = self._space()
+        embedding = self._embed(space, query, collection)
         depth = limit + SPARE_HITS
         for _ in range(MOST_FETCHES):
-            hits = self._index.search(embedding, access, limit=depth)
+            hits = space.index.search(embedding, access, limit=depth)
             passages = self._library.passages(
                 hits, principal, collection=collection, document_ids=document_ids
             )
             if len(passages) >= limit or len(hits) < depth:
                 break
             depth *= 2
+        if not passages and self._space() != space:
+            return self.search(
+                query, principal, collection=collection, document_ids=document_ids, limit=limit
+            )
         return passages[:limit]
 
     def count_tokens(self, text: str) -> int:
@@ -89,12 +94,12 @@ class Retriever:
 
         It takes any long word for one token; a language model does not.
         """
-        return max(len(self._embedder.token_spans(text)), len(text) // MOST_PER_TOKEN)
+        return max(len(self._space().embedder.token_spans(text)), len(text) // MOST_PER_TOKEN)
 
-    def _embed(self, query: str, collection: str | None) -> Embedding:
+    def _embed(self, space: VectorSpace, query: str, collection: str | None) -> Embedding:
         statistics = self._library.statistics(collection)
-        [dense] = self._embedder.embed([query])
-        return Embedding(dense=dense, sparse=self._sparse.encode_query(query, statistics))
+        [dense] = space.embedder.embed([query])
+        return Embedding(dense=dense, sparse=space.sparse.encode_query(query, statistics))
 
 
 def condense(question: Question) -> str:

@@ -14,6 +14,7 @@ from knowledge.models import (
     LONGEST_QUESTION,
     Effort,
     FeedState,
+    GenerationState,
     JobKind,
     JobState,
     Lane,
@@ -108,6 +109,18 @@ class SyncIn(_In):
 
     allow_removals: StrictBool = False
     dry_run: StrictBool = False
+
+
+class ReindexIn(_In):
+    """What to do with the generations of the index."""
+
+    action: Literal["build", "back", "discard"]
+    golden: str | None = Field(None, max_length=4096)
+    """A file of this machine with a question a line; without it, headings are the questions."""
+    loss: float = Field(0.02, ge=0, le=1)
+    """How much of the golden set's recall@10 the new generation may lose."""
+    force: StrictBool = False
+    """Switch even so."""
 
 
 # --- what goes out ------------------------------------------------------------------------------
@@ -395,6 +408,28 @@ class JobsOut(_Out):
     """Jobs, newest first."""
 
     jobs: list[JobOut]
+
+
+class GenerationOut(_Out):
+    """An index of its own, made by one model, chunk size and parser from all documents."""
+
+    number: int
+    state: GenerationState
+    versions: str
+    model: str
+    chunk_tokens: int
+    documents: int
+    of: int
+    started_at: str
+    switched_at: str | None
+    recall_before: float | None
+    recall_after: float | None
+
+
+class GenerationsOut(_Out):
+    """The generations of the index, the newest first."""
+
+    generations: list[GenerationOut]
 
 
 class HealthOut(_Out):

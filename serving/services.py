@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 from knowledge.models import Effort, Gap, Passage, Principal, Question, Refused
 from knowledge.ports import Intake, Jobs, Library, Sources
@@ -34,6 +35,18 @@ class Answering(Protocol):
         """Yield events as they come about."""
 
 
+class Reindexing(Protocol):
+    """Changes which generation of the index is live; synchronous."""
+
+    def run(
+        self, action: str, *, golden: Path | None, loss: float, force: bool
+    ) -> Iterator[Mapping[str, Any]]:
+        """Do `build`, `back` or `discard`; yield how far it is, and in the end what came of it."""
+
+    def state(self) -> Mapping[str, Any]:
+        """Return the generations, the newest first."""
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """Everything behind the routes."""
@@ -52,6 +65,8 @@ class Services:
     """Documents of which little or nothing can be found, by id, after one and at most so many."""
     sources: Sources | None = None
     """What keeps sources in sync; None where nothing does."""
+    reindexer: Reindexing | None = None
+    """What builds generations of the index; None where nothing does."""
     version: str = ""
     effort: Effort = Effort.LOW
     """Used where the question names none."""

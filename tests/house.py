@@ -9,7 +9,7 @@ from pathlib import Path
 
 from footnote.wiring import House
 from ingest.parsing.formats import PARSER_VERSION, parse
-from knowledge.models import Parsed, Principal
+from knowledge.models import Generation, Parsed, Principal
 from knowledge.ports import Embedder, Index
 from serving.keys import add_key
 from tests.fakes import FakeEmbedder, FakeIndex
@@ -33,12 +33,10 @@ class OpenParser:
 class QuickHouse(House):
     """A house with real catalog, files and stories; embedding, index and jail are replaced."""
 
-    @cached_property
-    def embedder(self) -> Embedder:
+    def _load(self, model: Path | None) -> Embedder:
         return FakeEmbedder()
 
-    @cached_property
-    def index(self) -> Index:
+    def _open_index(self, generation: Generation) -> Index:
         return FakeIndex()
 
     @cached_property

@@ -12,7 +12,9 @@ from knowledge.catalog.families import drop_childless
 from knowledge.catalog.schema import blocks, chunks, document_access, documents, revisions
 from knowledge.models import RevisionState
 
-FINISHED = (RevisionState.LIVE.value, RevisionState.DEAD.value)
+FINISHED = tuple(
+    state.value for state in (RevisionState.LIVE, RevisionState.STANDBY, RevisionState.DEAD)
+)
 _BATCH = 500
 
 
@@ -57,7 +59,9 @@ def is_in(state: RevisionState) -> ColumnElement[bool]:
 def bury(connection: Connection, which: ColumnElement[bool]) -> int:
     """Declare revisions dead; return how many."""
     return connection.execute(
-        update(revisions).where(which).values(state=RevisionState.DEAD.value, touched_at=now())
+        update(revisions)
+        .where(which)
+        .values(state=RevisionState.DEAD.value, stands_by=None, touched_at=now())
     ).rowcount
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from knowledge.catalog.cleaning import FINISHED, bury, drop_parsed, is_in
 from knowledge.catalog.database import Database, now, upsert
 from knowledge.catalog.families import family_of
+from knowledge.catalog.generations import hold_generation
 from knowledge.catalog.rights import access_of, replace_access
 from knowledge.catalog.rows import AnyRow, block_rows, chunk_rows, document_row
 from knowledge.catalog.schema import blocks, chunks, documents, rejections, revisions, sources
@@ -119,14 +120,19 @@ class SqlLedger:
             else:
                 _touch_unfinished(connection, revision_id, {"state": state.value})
 
-    def switch(self, document: Document, revision_id: str) -> None:
+    def switch(
+        self, document: Document, revision_id: str, *, generation: int | None = None
+    ) -> None:
         """Make the revision the live one, in one transaction; the former live one becomes dead.
 
         The first revision brings the access of `document`; later ones keep what is stored, which
         an administrator may have set. Raises `IngestError` with code `superseded` when the
-        revision was removed or abandoned, or a later one is live.
+        revision was removed or abandoned, or a later one is live; `IndexUnavailable` when another
+        `generation` than the given one is live by now.
         """
         with self._database.writing() as connection:
+            if generation is not None:
+                hold_generation(connection, generation)
             former = _lock(connection, document.id)
             coming = _revision(connection, revision_id)
             if former is None or coming is None or coming.document_id != document.id:
@@ -232,12 +238,16 @@ def _refuse_if_superseded(connection: Connection, former: AnyRow, coming: AnyRow
 
 
 def _raise_to_life(connection: Connection, document: Document, coming: AnyRow) -> None:
-    """Move the pointer; whatever came before this revision is dead from now on."""
+    """Move the pointer; whatever came before this revision is dead from now on.
+
+    So is what stands by in another generation: it was made from the former content.
+    """
     moment = now()
+    earlier = revisions.c.generation < coming.generation
     bury(
         connection,
         (revisions.c.document_id == document.id)
-        & (revisions.c.generation < coming.generation)
+        & (earlier | is_in(RevisionState.STANDBY))
         & ~is_in(RevisionState.DEAD),
     )
     connection.execute(

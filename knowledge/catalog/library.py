@@ -14,6 +14,7 @@ from knowledge.catalog.rows import (
     AnyRow,
     to_block,
     to_document,
+    to_revision,
 )
 from knowledge.catalog.schema import blocks, chunks, document_access, documents, revisions
 from knowledge.errors import NotFound
@@ -184,18 +185,7 @@ class SqlLibrary:
             if row is None:
                 raise NotFound("there is no such document")
             found = connection.execute(_BLOCKS, {"revision_id": row.id}).all()
-        return Revision(
-            id=row.id,
-            document_id=row.document_id,
-            digest=row.digest,
-            text=row.text,
-            blocks=tuple(map(to_block, found)),
-            parser=row.parser,
-            chunker=row.chunker,
-            seen_at=row.seen_at,
-            coverage=row.coverage,
-            reading=row.reading,
-        )
+        return to_revision(row, map(to_block, found))
 
     def reads_file(self, document: Document, principal: Principal) -> bool:
         """Say whether the principal may read all that is live of the file it came from."""

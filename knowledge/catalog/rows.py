@@ -108,6 +108,22 @@ def to_block(columns: Sequence[Any]) -> Block:
     return Block(_KINDS[kind], Span(start, end), page, box, heading, table, header, place)
 
 
+def to_revision(row: AnyRow, found: Iterable[Block]) -> Revision:
+    """Make a revision of a whole row of its table and its blocks."""
+    return Revision(
+        id=row.id,
+        document_id=row.document_id,
+        digest=row.digest,
+        text=row.text,
+        blocks=tuple(found),
+        parser=row.parser,
+        chunker=row.chunker,
+        seen_at=row.seen_at,
+        coverage=row.coverage,
+        reading=row.reading,
+    )
+
+
 def to_submission(row: AnyRow, document_ids: Sequence[str]) -> Submission:
     """Make a submission of `SUBMISSION_COLUMNS` and the documents it became."""
     return Submission(

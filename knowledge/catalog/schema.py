@@ -110,7 +110,25 @@ revisions = Table(
     Column("certainty", Float),
     Column("reading", Remarks, nullable=False),
     Column("family", String, index=True),
+    Column("stands_by", Integer),
+    Index("ix_revisions_stands_by", "stands_by", "document_id"),
     Index("ix_revisions_state_touched_at", "state", "touched_at"),
+)
+
+# `revisions.stands_by` names the generation a complete revision waits in while another is live.
+generations = Table(
+    "generations",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("versions", AnyText, nullable=False),
+    Column("model", AnyText, nullable=False),
+    Column("dimension", Integer, nullable=False),
+    Column("chunk_tokens", Integer, nullable=False),
+    Column("state", String, nullable=False),
+    Column("started_at", Moment, nullable=False),
+    Column("switched_at", Moment),
+    Column("recall_before", Float),
+    Column("recall_after", Float),
 )
 
 blocks = Table(

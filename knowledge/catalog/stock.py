@@ -62,6 +62,14 @@ class SqlStock:
         with self._database.reading() as connection:
             return {row.uri: row.id for row in connection.execute(statement)}
 
+    def live_by_uri(self) -> dict[str, str]:
+        """Map the uri of each live document of any source to its id."""
+        statement = select(documents.c.uri, documents.c.id).where(
+            documents.c.live_revision.is_not(None)
+        )
+        with self._database.reading() as connection:
+            return {row.uri: row.id for row in connection.execute(statement)}
+
     def digest(self, document_id: str) -> str | None:
         """Return the digest of the live revision; None when the document has none."""
         statement = _of_live(revisions.c.digest).where(documents.c.id == document_id)

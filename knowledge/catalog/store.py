@@ -8,6 +8,7 @@ from knowledge.catalog.cleaning import SqlCleaning
 from knowledge.catalog.contents import SqlContents
 from knowledge.catalog.database import Database
 from knowledge.catalog.feeds import SqlFeeds
+from knowledge.catalog.generations import SqlGenerations
 from knowledge.catalog.items import SqlItems
 from knowledge.catalog.jobs import SqlJobs
 from knowledge.catalog.ledger import SqlLedger
@@ -26,6 +27,7 @@ class SqlCatalog(
     SqlStatistics,
     SqlLedger,
     SqlCleaning,
+    SqlGenerations,
     SqlStock,
     SqlContents,
     SqlRights,

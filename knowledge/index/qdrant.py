@@ -123,6 +123,16 @@ class QdrantIndex:
         self._client.close()
 
 
+def drop(url: str, api_key: str, collection: str) -> None:
+    """Delete a collection of the server at `url`; an absent one is no error."""
+    client = QdrantClient(
+        url=url, api_key=api_key or None, timeout=_SECONDS, check_compatibility=False
+    )
+    with _qdrant_errors("delete"):
+        client.delete_collection(collection)
+    client.close()
+
+
 def _ensure(client: QdrantClient, collection: str, dimension: int) -> None:
     if not client.collection_exists(collection):
         _create(client, collection, dimension)

@@ -174,5 +174,15 @@ OPERATOR_TABLE = (
         also=machine.NDJSON,
         more=_STREAM,
     ),
+    Row(
+        "POST",
+        "/v1/reindex",
+        machine.reindex,
+        None,
+        (400, 404, 413, 422),
+        also=machine.NDJSON,
+        more=_STREAM,
+    ),
+    Row("GET", "/v1/generations", machine.generations, schemas.GenerationsOut, (404, 503)),
     Row("GET", "/v1/refusals", machine.refusals, schemas.RefusalsOut, (503,)),
 )

@@ -99,7 +99,10 @@ async def sync(
         await asyncio.to_thread(kept.request, found.id)
         return JSONResponse({"status_url": f"/v1/sources/{found.id}"}, status_code=202)
     lines = ndjson(
-        lambda: kept.sync_source(found.id, allow_removals=body.allow_removals, dry_run=body.dry_run)
+        lambda: kept.sync_source(
+            found.id, allow_removals=body.allow_removals, dry_run=body.dry_run
+        ),
+        wire.ingest_json,
     )
     return StreamingResponse(lines, media_type="application/x-ndjson")
 

@@ -34,6 +34,7 @@ from knowledge.models import (
     Principal,
     RevisionState,
 )
+from knowledge.ports import VectorSpace
 from knowledge.sparse import Bm25Encoder
 from tests.fakes import FakeEmbedder
 from tests.ingest.world import OpenParser
@@ -131,9 +132,7 @@ class Child:
         self._index = TornIndex(data / "index", passed)
         pipeline = PIPELINES[job.kind](
             parser=OpenParser(),
-            embedder=FakeEmbedder(dimension=DIMENSION),
-            sparse=Bm25Encoder(),
-            index=self._index,
+            space=VectorSpace(FakeEmbedder(dimension=DIMENSION), Bm25Encoder(), self._index),
             ledger=self._catalog,
             sizes=Sizes(chunk_tokens=CHUNK_TOKENS, group_documents=4),
             passed=passed,

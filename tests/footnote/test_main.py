@@ -30,7 +30,16 @@ COMMANDS = list(_commands(typer.main.get_command(app)))
 def test_all_commands_are_there() -> None:
     names = {" ".join(path) for path in COMMANDS}
     wanted = {"ingest", "ask", "search", "serve", "ui", "status", "doctor", "worker", "parser"}
-    wanted |= {"demo", "rebuild", "remove", "access set", "keys add", "keys list", "keys remove"}
+    wanted |= {
+        "demo",
+        "rebuild",
+        "reindex",
+        "remove",
+        "access set",
+        "keys add",
+        "keys list",
+        "keys remove",
+    }
     wanted |= {f"source {each}" for each in ("add", "list", "sync", "remove", "pause", "resume")}
     wanted |= {f"jobs {verb}" for verb in ("list", "show", "pause", "resume", "retry", "cancel")}
     wanted |= {"quarantine list", "quarantine retry"}

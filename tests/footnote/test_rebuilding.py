@@ -6,7 +6,6 @@ import json
 import shutil
 import threading
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,8 @@ from footnote.doctor import State
 from footnote.owner import Service, try_own
 from footnote.wiring import House
 from knowledge.errors import IndexUnavailable, OwnedElsewhere
+from knowledge.index.edge import EdgeIndex
+from knowledge.models import Generation
 from knowledge.ports import Embedder, Index
 from knowledge.settings import Settings
 from tests.fakes import FakeEmbedder
@@ -46,15 +47,11 @@ class Gate(FakeEmbedder):
 class EdgeHouse(QuickHouse):
     """A quick house with the real index in its folder."""
 
-    @cached_property
-    def embedder(self) -> Embedder:
+    def _load(self, model: Path | None) -> Embedder:
         return Gate()
 
-    @cached_property
-    def index(self) -> Index:
-        index = self._edge()
-        self._open.callback(index.close)
-        return index
+    def _open_index(self, generation: Generation) -> Index:
+        return EdgeIndex(self.settings.data_dir / "index", dimension=generation.dimension)
 
 
 @pytest.fixture

@@ -31,6 +31,7 @@ from knowledge.blobs import FolderBlobs
 from knowledge.catalog.store import SqlCatalog
 from knowledge.errors import IndexUnavailable
 from knowledge.models import EVERYONE, Job, JobState, Parsed, Point, Principal
+from knowledge.ports import VectorSpace
 from knowledge.sparse import Bm25Encoder
 from tests.fakes import FakeEmbedder, FakeIndex
 from tests.ingest.world import OpenParser
@@ -142,9 +143,7 @@ class Alive:
         originals = Originals(FolderBlobs(folder / "blobs"), self.catalog)
         pipeline = Pipeline(
             parser=HookedParser(self._parsing),
-            embedder=FakeEmbedder(dimension=8),
-            sparse=Bm25Encoder(),
-            index=self.index,
+            space=VectorSpace(FakeEmbedder(dimension=8), Bm25Encoder(), self.index),
             ledger=self.catalog,
             sizes=Sizes(chunk_tokens=32, group_documents=1),
             passed=lambda state: die() if state == life.place else None,

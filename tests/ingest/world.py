@@ -31,7 +31,7 @@ from knowledge.models import (
     Passage,
     Principal,
 )
-from knowledge.ports import Connector, Index, Parser
+from knowledge.ports import Connector, Index, Parser, VectorSpace
 from knowledge.sparse import Bm25Encoder
 from tests.fakes import FakeEmbedder, FakeIndex
 from tests.ingest.sources.shelf import Shelf
@@ -86,17 +86,21 @@ class World:
         self.states: list[str] = []
         self.wakes = 0
         self.connectors: dict[str, Connector] = {}
+        self.generation = 1
         self.wire(parser or OpenParser(), sizes)
 
-    def wire(self, parser: Parser, sizes: Sizes | None = None) -> None:
+    def wire(
+        self,
+        parser: Parser,
+        sizes: Sizes | None = None,
+        passed: Callable[[str], None] | None = None,
+    ) -> None:
         self.pipeline = Pipeline(
             parser=parser,
-            embedder=self.embedder,
-            sparse=self.sparse,
-            index=self.index,
+            space=VectorSpace(self.embedder, self.sparse, self.index, self.generation),
             ledger=self.catalog,
             sizes=sizes or Sizes(chunk_tokens=32),
-            passed=self.pass_state,
+            passed=passed or self.pass_state,
         )
         self.folders = FolderSync(
             pipeline=self.pipeline, ledger=self.catalog, index=self.index, max_bytes=LIMIT

@@ -27,6 +27,7 @@ from knowledge.models import (
     Turn,
     derive_id,
 )
+from knowledge.ports import VectorSpace
 from knowledge.sparse import Bm25Encoder
 from retrieval.retriever import SPARE_HITS, Retriever, condense
 from tests.fakes import FakeEmbedder, FakeIndex
@@ -81,9 +82,7 @@ class Shelf:
 
     def retriever(self, *, tokens: int = 1000, passages: int = 5) -> Retriever:
         return Retriever(
-            embedder=self.embedder,
-            sparse=self.sparse,
-            index=self.index,
+            space=lambda: VectorSpace(self.embedder, self.sparse, self.index),
             library=self.catalog,
             context_tokens=tokens,
             context_passages=passages,

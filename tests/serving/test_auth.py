@@ -252,6 +252,8 @@ GUARDED = {
     "POST /v1/sources/{source_id}/sync": (403, 403, 200),
     "DELETE /v1/sources/{source_id}": (403, 403, 200),
     "POST /v1/ingest": (403, 403, 403),
+    "POST /v1/reindex": (403, 403, 403),
+    "GET /v1/generations": (403, 403, 403),
     "GET /v1/refusals": (403, 403, 403),
 }
 PUBLIC = {"GET /v1/health"}

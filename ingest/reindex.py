@@ -1,0 +1,161 @@
+"""A new generation of the index, beside the live one: built, measured, switched, or taken back.
+
+Every live document gets a second revision, read, cut and embedded anew, which stands by in an
+index of its own. Questions are answered from the live generation all the while, and what is added,
+changed or removed meanwhile is followed. The switch is one transaction, and happens only when a
+golden set of questions finds its answers as well as before; the former generation is kept to go
+back to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import Protocol
+
+from ingest.discover import file_path, unquote
+from ingest.golden import GoldenQuestion, recall
+from ingest.pipeline import Pipeline
+from ingest.recover import clean, freeze
+from knowledge.errors import IngestError, NotFound
+from knowledge.models import (
+    Document,
+    Generation,
+    Parsed,
+    Reading,
+    Revision,
+)
+from knowledge.ports import Generations, Ledger, Library, Parser, VectorSpace
+
+BATCH = 64
+"""Documents that are carried on together."""
+LOSS = 0.02
+"""How much of the golden set's recall@10 a new generation may lose."""
+
+
+class Catalog(Generations, Ledger, Library, Protocol):
+    """The sides of the catalog that a new generation needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How far it is; what only the last step knows is None before it."""
+
+    done: int
+    total: int
+    kept: int = 0
+    """Documents whose file could not be read anew, and that keep their former text."""
+    before: float | None = None
+    """recall@10 of the golden set in the live generation."""
+    after: float | None = None
+    """The same in the new one."""
+    switched: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a new generation is made with."""
+
+    generation: Generation
+    pipeline: Pipeline
+    """Makes revisions of the new generation."""
+    new: VectorSpace
+    live: VectorSpace
+    parser: Parser
+    content: Callable[[str], bytes]
+    """The original bytes of a digest; raises `NotFound`."""
+
+
+def reindex(
+    plan: Plan,
+    catalog: Catalog,
+    questions: Callable[[], Sequence[GoldenQuestion]],
+    *,
+    loss: float = LOSS,
+    force: bool = False,
+) -> Generator[Step, None, None]:
+    """Build the generation, measure it and switch to it; yield steps, the last one with a verdict.
+
+    It is not switched when recall@10 falls by more than `loss`, unless by `force`; then it is kept,
+    so that one can look into it, and a later call measures it again. May be interrupted at any
+    place and called again. Raises `IndexUnavailable` or `CatalogUnavailable`.
+    """
+    kept = 0
+    for step in _build(plan, catalog):
+        kept = step.kept
+        yield step
+    asked = questions()
+    before, after = (recall(asked, each, catalog, catalog) for each in (plan.live, plan.new))
+    catalog.measured(plan.generation.number, before=before, after=after)
+    good = force or after >= before - loss
+    while good and catalog.switch_generation(plan.generation.number):
+        yield from _build(plan, catalog)  # what came in meanwhile
+    if good:
+        freeze(catalog)
+        clean(catalog, plan.new.index)
+    total = catalog.progress(plan.generation.number)[1]
+    yield Step(total, total, kept, before, after, switched=good)
+
+
+def go_back(plan: Plan, catalog: Catalog) -> Iterator[Step]:
+    """Make the former generation live again; what came since is brought into it first.
+
+    `plan` is that of the former generation. It is not measured: it was good enough before.
+    """
+    while catalog.switch_generation(plan.generation.number):
+        yield from _build(plan, catalog)
+    freeze(catalog)
+    total = catalog.progress(plan.generation.number)[1]
+    yield Step(total, total, switched=True)
+
+
+def _build(plan: Plan, catalog: Catalog) -> Iterator[Step]:
+    """Bring the generation up to all live documents, as many at once as share their disk syncs."""
+    number, kept = plan.generation.number, 0
+    stuck: set[str] = set()
+    while behind := catalog.behind(number, limit=BATCH + len(stuck)):
+        wanted = [each for each in behind if each not in stuck]
+        if not wanted:
+            break  # each of them changes as fast as it is read; the switch looks at them again
+        found = [each for each in map(catalog.stored, wanted) if each is not None]
+        readings = [_reading(plan, *each) for each in found]
+        kept += sum(not each.anew for each in readings)
+        made = plan.pipeline.stand_by([each.parts for each in readings], number)
+        stuck.update(set(wanted) - set(made))
+        done, total = catalog.progress(number)
+        yield Step(done, total, kept)
+
+
+@dataclass(frozen=True, slots=True)
+class _Anew:
+    """What a document is made of in the new generation."""
+
+    parts: tuple[Document, Parsed, str, Reading]
+    """As `Pipeline.stand_by` takes them."""
+    anew: bool
+    """Whether its file was read again, or need not be."""
+
+
+def _reading(plan: Plan, document: Document, revision: Revision) -> _Anew:
+    """Read the document anew where the parser changed and its file is at hand."""
+    reading = revision.reading
+    parsed = Parsed(document.title, revision.text, revision.blocks, coverage=revision.coverage)
+    anew = revision.parser == plan.parser.version
+    if not anew:
+        with suppress(IngestError, NotFound):
+            parsed = replace(_read_anew(plan, document, revision.digest), title=document.title)
+            reading = replace(reading, metadata=parsed.metadata, notes=parsed.warnings)
+            anew = True
+    return _Anew((document, parsed, revision.digest, reading), anew)
+
+
+def _read_anew(plan: Plan, document: Document, digest: str) -> Parsed:
+    """Parse the file again, return the same part. Raises `NotFound` or an `IngestError`."""
+    part = unquote(document.uri.partition("#")[2])
+    name = PurePosixPath(file_path(document.uri)).name
+    for parsed in plan.parser.parse(plan.content(digest), name=name):
+        if parsed.part == part and parsed.external_id == document.external_id:
+            return parsed
+    raise NotFound("the file holds no such part any more")
