@@ -198,6 +198,8 @@ class World:
         self.document = house.take_in("secret.txt", "The zebra budget is 4211 euros.", ALICE)
         (self.submission,) = (each.id for each in house.intake.recent(ALICE))
         self.source = house.keeper.add(Feed("", "empty", "", "/nowhere/at/all")).id
+        house.catalog.reject("s", "upload:alice/bad.pdf", code="damaged", reason="It is damaged.")
+        (self.refused,) = (each.id for each in house.catalog.refused())
 
     def call(
         self, operation: str, headers: Mapping[str, str], *, absent: bool = False
@@ -207,7 +209,7 @@ class World:
         path = path.replace("{submission_id}", ABSENT if absent else self.submission)
         path = path.replace("{job_id}", ABSENT if absent else self.submission)
         path = path.replace("{source_id}", ABSENT if absent else self.source)
-        path = path.replace("{refused_id}", ABSENT)
+        path = path.replace("{refused_id}", ABSENT if absent else self.refused)
         return self.client.request(method, path, headers=headers, **BODIES.get(operation, {}))
 
 
@@ -242,7 +244,7 @@ GUARDED = {
     "POST /v1/jobs/{job_id}/resume": (404, 409, 409),
     "POST /v1/jobs/{job_id}/retry": (404, 409, 409),
     "GET /v1/quarantine": (200, 200, 200),
-    "POST /v1/quarantine/{refused_id}/retry": (404, 404, 404),  # nothing is in it
+    "POST /v1/quarantine/{refused_id}/retry": (404, 200, 200),
     "GET /v1/collections": (200, 200, 200),
     "GET /v1/coverage": (403, 403, 200),
     "GET /v1/sources": (403, 403, 200),
