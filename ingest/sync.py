@@ -89,6 +89,7 @@ class Sync:
             yield self._refuse(visit, item.uri, code=item.code, reason=item.reason)
         for item in visit.unchanged:
             yield from visit.as_before(item)
+        self._remember(visit)
         for event in self._pipeline.ingest(self._files(visit)):
             yield self._noted(visit, event)
             yield from visit.drain()

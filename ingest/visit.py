@@ -120,7 +120,13 @@ class Visit:
         self._seeds = {each.seed: uri for uri, each in self.kept.items() if each.seed != uri}
 
     def as_before(self, item: Item) -> Iterator[IngestEvent]:
-        """Yield again what is known of an item that has not changed."""
+        """Yield again what is known of an item that has not changed.
+
+        It belongs to the feed that last listed it, whoever brought it.
+        """
+        kept, feed_id = self.kept[item.uri], self.place.feed_id
+        if feed_id not in {None, kept.feed_id}:
+            self.to_remember[item.uri] = replace(kept, feed_id=feed_id)
         notes = self.notes.get(item.uri, {})
         self.refused.update(notes)
         documents = {} if item.uri in notes else self.held.get(item.uri, {})

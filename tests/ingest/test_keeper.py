@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest import visit
+from ingest import discover, visit
 from ingest.keeper import Keeper, feed_source
 from ingest.visit import Visit
 from ingest.worker import Pace
@@ -299,6 +299,18 @@ def test_a_file_that_is_ingested_and_kept_in_sync_is_one_document(world: World, 
     assert {each.document_id for each in events} == before
     assert outcomes(events) == [UNCHANGED, UNCHANGED]
     assert world.keeper.feed(feed.id)[1].documents == 2
+
+
+def test_a_source_owns_what_it_lists_even_if_it_need_not_read_it(
+    world: World, docs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(discover, "SETTLED_SECONDS", -1.0)
+    world.sync(docs)
+    feed = world.keep(str(docs))
+    world.states.clear()
+    assert outcomes(world.sync_source(feed)) == [UNCHANGED, UNCHANGED]
+    assert world.keeper.feed(feed.id)[1].documents == 2
+    assert world.keeper.remove(feed.id, keep_documents=False) == 2
 
 
 def test_globs_choose_and_what_is_no_longer_chosen_goes(world: World, docs: Path) -> None:
