@@ -74,7 +74,7 @@ def test_vectors_are_unit_length_and_in_the_order_of_the_texts(
     for text, vector in zip(TEXTS * 3, together, strict=True):
         assert len(vector) == 384
         assert hypot(*vector) == pytest.approx(1, abs=1e-5)
-        assert cosine(vector, door.embed([text])[0]) > 0.99
+        assert cosine(vector, door.embed([text])[0]) > 0.98
     assert door.embed([]) == []
 
 
