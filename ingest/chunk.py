@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -9,8 +10,13 @@ from dataclasses import dataclass, replace
 from knowledge.models import Block, BlockKind, Chunk, Parsed, Span, derive_id
 from knowledge.text import sentence_spans
 
-CHUNKER = "structure-2"
-"""Changes when the same text could be cut at other places; stored with each revision."""
+CHUNKER = "structure-3"
+"""Changes when the same text could be cut or embedded otherwise; stored with each revision."""
+
+CELLS = " | "
+"""Stands between the cells of a row, in whatever format it came."""
+_WORDS_OR_YEAR = re.compile(r"[^\W\d_]|^\s*(?:19|20)\d\d\s*$")
+_SEAMS = re.compile(r"_+|(?<=[a-z])(?=[A-Z])")
 
 TokenSpans = Callable[[str], list[Span]]
 
@@ -38,17 +44,37 @@ def chunk(
 
 
 def embedding_text(title: str, heading: Sequence[str], text: str, header: str = "") -> str:
-    r"""Return what is embedded for a chunk: title, headings and text, no line of them twice.
+    r"""Return what a chunk is found by: title, headings and text, no line of them twice.
 
-    `header` is that of the table in whose middle the text begins.
+    `header` is that of the table in whose middle the text begins. A title that is the name of a
+    file is taken apart into words.
 
     >>> embedding_text("Travel", ("Travel", "Hotels"), "Hotels\nBook early.")
     'Travel\nHotels\nBook early.'
+    >>> embedding_text("Acme_2018_annualReport", (), "Sales rose.")
+    'Acme 2018 annual Report\nSales rose.'
     """
     head = _prefix(title, heading, header)
     opening = [_squeeze(line) for line in text.split("\n", len(head) * 2)[:-1] if line.strip()]
     own = set(opening[: len(head)])
     return "\n".join([*(part for part in head if part not in own), text])
+
+
+def without_figures(text: str) -> str:
+    r"""Return what the dense vector is made of: rows of tables keep their words and years alone.
+
+    Figures say little of what a row is about, and they blunt its vector. The search by words sees
+    them all.
+
+    >>> without_figures("Item | 2018 | Change\nNet sales | 32,765 | (3.5)%\nIn all | 7")
+    'Item | 2018 | Change\nNet sales\nIn all'
+    """
+    lines = (_words_of_row(line) if CELLS in line else line for line in text.split("\n"))
+    return "\n".join(line for line in lines if line)
+
+
+def _words_of_row(row: str) -> str:
+    return CELLS.join(cell for cell in row.split(CELLS) if _WORDS_OR_YEAR.search(cell))
 
 
 # --- a text with its tokens ---------------------------------------------------------------------
@@ -104,8 +130,12 @@ def _starts(text: str, token_spans: TokenSpans) -> list[int]:
 
 def _prefix(title: str, heading: Sequence[str], header: str) -> list[str]:
     """Return title, headings and table header in order, each line once."""
-    lines = (title, *heading, *header.split("\n"))
+    lines = (_spoken(title), *heading, *header.split("\n"))
     return [part for part in dict.fromkeys(map(_squeeze, lines)) if part]
+
+
+def _spoken(title: str) -> str:
+    return " ".join(_SEAMS.split(title)) if "_" in title and " " not in title else title
 
 
 def _squeeze(line: str) -> str:

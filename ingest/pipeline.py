@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import NamedTuple, Protocol
 
-from ingest.chunk import CHUNKER, chunk, embedding_text
+from ingest.chunk import CHUNKER, chunk, embedding_text, without_figures
 from ingest.discover import quote
 from ingest.recover import clean
 from knowledge.errors import IndexUnavailable, IngestError, TooLarge
@@ -384,14 +384,15 @@ class Pipeline:
             embedding_text(parsed.title, each.heading, each.span.cut(parsed.text), each.header)
             for each in cut
         ]
+        embedded = list(map(without_figures, texts))
         chunks = [
             replace(each, imprint=self._imprint(text))
-            for each, text in zip(cut, texts, strict=True)
+            for each, text in zip(cut, embedded, strict=True)
         ]
         sparse = [self._sparse.encode_passage(text) for text in texts]
         likeness = self._sizes.likeness
         sketch = likeness.sketch(parsed.text) if likeness else None
-        return _Work(draft, revision_id, chunks, texts, sparse, sketch)
+        return _Work(draft, revision_id, chunks, embedded, sparse, sketch)
 
     def _advance(
         self, works: Sequence[_Work], step: Callable[[_Work], None], state: str

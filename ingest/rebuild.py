@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TypeAlias
 
-from ingest.chunk import embedding_text
+from ingest.chunk import embedding_text, without_figures
 from ingest.pipeline import EMBED_TEXTS, to_point
 from knowledge.errors import IndexUnavailable
 from knowledge.models import Chunk, Document, Embedding, Point
@@ -98,11 +98,10 @@ def _points(
         embedding_text(document.title, chunk.heading, text, chunk.header)
         for document, (chunk, text) in zip(whose, passages, strict=True)
     ]
+    vectors = embedder.embed(list(map(without_figures, texts)))
     return [
         to_point(document, chunk, Embedding(dense, sparse.encode_passage(text)))
-        for document, (chunk, _), text, dense in zip(
-            whose, passages, texts, embedder.embed(texts), strict=True
-        )
+        for document, (chunk, _), text, dense in zip(whose, passages, texts, vectors, strict=True)
     ]
 
 

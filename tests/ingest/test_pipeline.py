@@ -10,6 +10,7 @@ import pytest
 from ingest.chunk import embedding_text
 from ingest.likeness import signature
 from ingest.pipeline import Likeness, Sizes
+from ingest.rebuild import missing, rebuild
 from ingest.recover import clean, copy_access, recover
 from ingest.sync import files_source
 from knowledge.errors import IndexUnavailable, ParserFailed, Unreadable
@@ -493,3 +494,22 @@ def test_near_duplicates_are_of_one_family_and_others_are_not(
     world.ingest("a.txt", "something else entirely, but not about animals " * 9)
     (other,) = {p.document.family for p in world.find("entirely") if p.document.title == "a"}
     assert other != families["b"]
+
+
+def test_the_figures_of_a_table_are_found_by_words_and_left_out_of_its_vector(
+    counted: tuple[World, OpenParser, CountingEmbedder],
+) -> None:
+    world, _, embedder = counted
+    world.ingest("Acme_2019.csv", "Item,2019,Change\nNet sales,32765,(3.5)%\n")
+    assert embedder.embedded == ["Acme 2019\nItem | 2019 | Change\nNet sales"]
+    (passage,) = world.find("32765")
+    assert "Net sales | 32765 | (3.5)%" in passage.text
+    assert isinstance(world.index, FakeIndex)
+    before = dict(world.index.points)
+    world.index.points.clear()
+    found = missing(world.catalog, world.index)
+    again = rebuild(
+        found, embedder=embedder, sparse=world.sparse, index=world.index, ledger=world.catalog
+    )
+    assert list(again) == [1]
+    assert world.index.points == before
