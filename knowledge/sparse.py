@@ -7,12 +7,15 @@ what everybody may read: neither a hidden document nor the order of ingestion ch
 from __future__ import annotations
 
 import math
+import re
 import zlib
 from collections import Counter
+from collections.abc import Iterator
 
 from knowledge.models import SparseVector, TermStatistics
 from knowledge.terms import terms
 
+_PARTS = re.compile(r"[^\W\d_]+|\d+")
 _SATURATION = 0.9
 _LENGTH_WEIGHT = 0.4
 _AVERAGE_TERMS = 100.0
@@ -39,9 +42,21 @@ class Bm25Encoder:
         )
 
     def encode_query(self, text: str, statistics: TermStatistics) -> SparseVector:
-        """Weigh each term by its rarity; with empty statistics all terms weigh the same."""
-        counts = Counter(map(_term_id, terms(text)))
+        """Weigh each term by its rarity; with empty statistics all terms weigh the same.
+
+        A term that nothing holds, such as FY2018, is also searched by its letters and its digits.
+        """
+        counts = Counter(map(_term_id, _sought(text, statistics)))
         return _vector({term: count * _rarity(term, statistics) for term, count in counts.items()})
+
+
+def _sought(text: str, statistics: TermStatistics) -> Iterator[str]:
+    for term in terms(text):
+        yield term
+        parts = _PARTS.findall(term)
+        unknown = statistics.chunks and _term_id(term) not in statistics.frequencies
+        if unknown and len(parts) > 1:
+            yield from terms(" ".join(parts))
 
 
 def _term_id(term: str) -> int:

@@ -124,3 +124,18 @@ def test_threads_may_share_the_stemmer() -> None:
 
 def _letters() -> list[str]:
     return [f"q{a}{b}{c}" for a in "aeiou" for b in "bdfglmnprst" for c in "klmnprt"]
+
+
+def test_a_term_that_nothing_holds_is_also_searched_by_its_letters_and_digits() -> None:
+    encoder = Bm25Encoder()
+    held = encoder.encode_passage("In 2018 sales of the B2B unit rose").indices
+    statistics = TermStatistics(1, 10, dict.fromkeys(held, 3))
+
+    def sought(query: str) -> set[int]:
+        return set(encoder.encode_query(query, statistics).indices)
+
+    year, unknown = sought("2018"), sought("FY2018")
+    assert year < unknown
+    assert sought("fy") | year < unknown  # and the term itself, which hidden passages may hold
+    assert sought("B2B") == set(encoder.encode_passage("B2B").indices)
+    assert len(sought("dividends")) == 1
