@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from knowledge.disk import DISK_FULL
 from knowledge.errors import ConfigurationError, FootnoteError
 from knowledge.models import COLLECTION_NAME, DEFAULT_COLLECTION, LONGEST_QUESTION, Effort, JobState
 from knowledge.settings import Settings, go_offline, load_settings
@@ -690,6 +691,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app(list(arguments) if arguments is not None else None)
     except FootnoteError as error:
         _say(str(error))
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        _say(f"the disk is full ({error.filename or 'no file named'}); make room and start again")
         sys.exit(2)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import faulthandler
 import ipaddress
 import os
 import shutil
@@ -28,6 +29,7 @@ STOP_SECONDS = 10
 
 def serve(settings: Settings, *, ui: bool, say: Callable[[str], None]) -> None:
     """Answer over HTTP until told to stop; with `ui`, keep the page running beside it."""
+    faulthandler.enable()  # a process that the system kills, as for a full disk, says where it was
     if announced(settings.data_dir):  # say so before the port is found to be taken
         with contextlib.ExitStack() as brief:
             _owner(settings, brief, say)

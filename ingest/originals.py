@@ -62,4 +62,4 @@ class Originals:
             return
         self._blobs.delete(digest)
         if self._ledger.wanted(digest):
-            self._blobs.put(io.BytesIO(data), limit=len(data))
+            self._blobs.put(io.BytesIO(data), limit=len(data), even_if_full=True)

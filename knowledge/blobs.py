@@ -7,10 +7,12 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+from knowledge.disk import TO_ADD_MB, require_room
 from knowledge.errors import NotFound, TooLarge
 
 _PIECE = 1 << 20
@@ -31,16 +33,20 @@ class FolderBlobs:
         _make_private(folder, self._incoming)
         self._clean_up()
 
-    def put(self, stream: BinaryIO, *, limit: int) -> tuple[str, int]:
+    def put(
+        self, stream: BinaryIO, *, limit: int, even_if_full: bool = False
+    ) -> tuple[str, int]:
         """Store the stream, fsynced on return; return (digest, size in bytes).
 
-        Raises `TooLarge` as soon as more than `limit` bytes have come; nothing is kept then.
+        Raises `TooLarge` as soon as more than `limit` bytes have come, and `OSError` when the disk
+        is full, or nearly so unless `even_if_full`; nothing is kept then.
         """
+        room = partial(require_room, self._incoming, 0 if even_if_full else TO_ADD_MB)
         handle, name = tempfile.mkstemp(dir=self._incoming)  # mkstemp makes it mode 0600
         incoming = Path(name)
         try:
             with os.fdopen(handle, "wb") as file:
-                digest, size = _copy(stream, file, limit)
+                digest, size = _copy(stream, file, limit, room)
                 file.flush()
                 os.fsync(file.fileno())
             self._keep(incoming, digest)
@@ -90,10 +96,13 @@ class FolderBlobs:
                 path.unlink(missing_ok=True)
 
 
-def _copy(stream: BinaryIO, file: BinaryIO, limit: int) -> tuple[str, int]:
+def _copy(
+    stream: BinaryIO, file: BinaryIO, limit: int, room: Callable[[], None]
+) -> tuple[str, int]:
     digest = hashlib.sha256()
     size = 0
     while piece := stream.read(_PIECE):
+        room()
         size += len(piece)
         if size > limit:
             raise TooLarge(f"the file is larger than {_readable(limit)}, the most that is taken")

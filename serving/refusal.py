@@ -5,7 +5,6 @@ It shows no internals, and nothing that would tell what is forbidden from what i
 
 from __future__ import annotations
 
-import errno
 from http import HTTPStatus
 from typing import Any
 
@@ -14,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from knowledge.disk import DISK_FULL
 from knowledge.errors import (
     AccessDenied,
     CatalogUnavailable,
@@ -44,7 +44,6 @@ _STATUS: tuple[tuple[type[FootnoteError], int, str], ...] = (
     (IndexUnavailable, 503, "index_unavailable"),
     (CatalogUnavailable, 503, "catalog_unavailable"),
 )
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _CODES = {413: "too_large"}
 _HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "2"}}
 
@@ -115,7 +114,7 @@ async def _http(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _system(_: Request, error: Exception) -> JSONResponse:
-    if isinstance(error, OSError) and error.errno in _DISK_FULL:
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
         message = "The disk of this service is full; nothing was taken in. Its operator can help."
         return refuse(507, "disk_full", message)
     raise error

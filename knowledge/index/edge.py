@@ -17,6 +17,7 @@ from typing import cast
 import qdrant_edge as edge
 
 from knowledge.access import AccessFilter
+from knowledge.disk import DISK_FULL, TO_ADD_MB, TO_REMOVE_MB, require_room
 from knowledge.errors import ConfigurationError, IndexUnavailable, OwnedElsewhere
 from knowledge.index import shape
 from knowledge.models import Embedding, Hit, Point, SparseVector
@@ -36,13 +37,15 @@ class EdgeIndex:
     def __init__(self, folder: Path, *, dimension: int, fusion: shape.Fusion = shape.EVEN) -> None:
         self._fusion = fusion
         self._shard = _open(folder, dimension)
+        self._folder = folder
         self._log = folder / "wal"
         self._unflushed = 0
 
     def upsert(self, points: Sequence[Point]) -> None:
         """Store points; on the disk, not only in the operating system's memory, on return."""
         for batch in shape.batches(points, _BATCH):
-            self._update(edge.UpdateOperation.upsert_points([_edge_point(p) for p in batch]))
+            operation = edge.UpdateOperation.upsert_points([_edge_point(p) for p in batch])
+            self._update(operation, room_mb=TO_ADD_MB)
         self._settle(len(points))
 
     def vectors(self, chunk_ids: Sequence[str]) -> dict[str, tuple[float, ...]]:
@@ -99,8 +102,9 @@ class EdgeIndex:
         with _edge_errors("close"):
             self._shard.close()
 
-    def _update(self, operation: edge.UpdateOperation) -> None:
+    def _update(self, operation: edge.UpdateOperation, room_mb: int = TO_REMOVE_MB) -> None:
         with _edge_errors("update"):
+            require_room(self._folder, room_mb)
             self._shard.update(operation)
 
     def _settle(self, changes: int) -> None:
@@ -130,7 +134,9 @@ def _open(folder: Path, dimension: int) -> edge.EdgeShard:
     )
     with _edge_errors("open", folder=folder):
         if not (folder / "segments").is_dir():
+            require_room(folder, TO_ADD_MB)
             _create(folder, config)
+        require_room(folder, TO_REMOVE_MB)
         return edge.EdgeShard.load(str(folder), config)
 
 
@@ -188,7 +194,10 @@ def _edge_errors(action: str, *, folder: Path | None = None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise IndexUnavailable(f"the index could not {action}: {error}{advice}") from error
+        said: object = error
+        if error.errno in DISK_FULL:
+            said, advice = error.strerror, f"; make room on the disk of {folder or error.filename}"
+        raise IndexUnavailable(f"the index could not {action}: {said}{advice}") from error
     except Exception as error:
         if type(error) is not Exception:
             raise

@@ -1,20 +1,28 @@
-"""The process that is killed: it ingests a folder and some uploads, and says what it has promised.
+"""The process that is killed: it does what its job says, and tells what it has promised.
 
-Every line it writes is a promise: `done` with an ingest event, `accepted` with an upload's id. It
-is one system call, so a line that the parent reads was given before the kill.
+Every line it writes is one system call, so a line that the parent reads was given before the kill:
+`done` with an ingest event, `accepted` with an upload's id, `removed` with a document's uri are
+promises; `begun` names the operation that comes now; `refused` what was not done, and why.
 """
 
 from __future__ import annotations
 
+import ctypes
+import errno
+import faulthandler
 import io
 import json
 import os
 import signal
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any, NoReturn
 
 from ingest.intake import CatalogIntake
 from ingest.originals import Originals
@@ -24,6 +32,8 @@ from ingest.sync import FolderSync
 from ingest.worker import Pace, Worker
 from knowledge.blobs import FolderBlobs
 from knowledge.catalog.store import SqlCatalog
+from knowledge.disk import DISK_FULL
+from knowledge.errors import CatalogUnavailable, ConfigurationError, IndexUnavailable, NotFound
 from knowledge.index.edge import EdgeIndex
 from knowledge.models import (
     DEFAULT_COLLECTION,
@@ -58,9 +68,13 @@ class Job:
     nth: int = 1
     uploads: tuple[tuple[str, str], ...] = ()
     """Name and text."""
-    uploads_first: bool = False
+    removals: tuple[str, ...] = ()
+    """The uris of documents to be removed for good."""
+    operations: tuple[str, ...] = ("hand in", "remove", "sync", "work")
+    """In this order; see `OPERATIONS`."""
     kind: str = "sound"
-    """`hasty` makes visible before it upserts; `boastful` promises before it has done anything."""
+    """`hasty` makes visible before it upserts; `boastful` promises before it has done anything;
+    `forgetful` never deletes a point."""
 
 
 class TornIndex(EdgeIndex):
@@ -75,6 +89,13 @@ class TornIndex(EdgeIndex):
         super().upsert(points[:half])
         self._passed("upserting")
         super().upsert(points[half:])
+
+
+class ForgetfulIndex(TornIndex):
+    """A control: what is dead is forgotten by the catalog, and stays in the index."""
+
+    def delete(self, revision_ids: Sequence[str]) -> None:
+        pass
 
 
 class Killer:
@@ -117,7 +138,7 @@ class BoastfulPipeline(Pipeline):
                 pass
 
 
-PIPELINES = {"sound": Pipeline, "hasty": HastyPipeline, "boastful": BoastfulPipeline}
+PIPELINES = {"hasty": HastyPipeline, "boastful": BoastfulPipeline}
 
 
 class Child:
@@ -129,8 +150,9 @@ class Child:
         data = Path(job.data)
         passed = Killer(job.state, job.nth)
         self._catalog = SqlCatalog.open(f"sqlite:///{data / 'catalog.sqlite'}")
-        self._index = TornIndex(data / "index", passed)
-        pipeline = PIPELINES[job.kind](
+        index = ForgetfulIndex if job.kind == "forgetful" else TornIndex
+        self._index = index(data / "index", passed)
+        pipeline = PIPELINES.get(job.kind, Pipeline)(
             parser=OpenParser(),
             space=VectorSpace(FakeEmbedder(dimension=DIMENSION), Bm25Encoder(), self._index),
             ledger=self._catalog,
@@ -158,16 +180,39 @@ class Child:
         )
 
     def run(self) -> None:
-        recover(self._catalog, self._index, self._catalog, exclusive=True)
-        self._hand_in()
-        if self._job.uploads_first:
-            self._work()
-        for event in self._intake.sync([Path(self._job.docs)], collection=DEFAULT_COLLECTION):
-            self._promise({"done": event.uri, "outcome": event.outcome.value})
-        self._work()
-        self._index.close()
+        self._try("recover", self._recover)
+        for name in self._job.operations:
+            self._try(name, partial(OPERATIONS[name], self))
+        self._try("close", self._index.close)
         self._catalog.close()
         self._promise({"finished": True})
+
+    def _try(self, name: str, operation: Callable[[], None]) -> None:
+        """Carry out one operation; say so when a store does not take it, as the service would."""
+        self._promise({"begun": name})
+        try:
+            operation()
+        except (CatalogUnavailable, IndexUnavailable) as error:
+            self._promise({"refused": name, "why": str(error)})
+        except OSError as error:
+            if error.errno not in DISK_FULL:
+                raise
+            self._promise({"refused": name, "why": os.strerror(errno.ENOSPC)})
+
+    def _recover(self) -> None:
+        recover(self._catalog, self._index, self._catalog, exclusive=True)
+
+    def _sync(self) -> None:
+        for event in self._intake.sync([Path(self._job.docs)], collection=DEFAULT_COLLECTION):
+            self._promise({"done": event.uri, "outcome": event.outcome.value})
+
+    def _remove(self) -> None:
+        wanted = set(self._job.removals)
+        for document in self._catalog.documents(ANN, collection=None, after=None, limit=10_000):
+            if document.uri in wanted:
+                with suppress(NotFound):
+                    self._intake.remove(document.id)
+                self._promise({"removed": document.uri})
 
     def _hand_in(self) -> None:
         for name, text in self._job.uploads:
@@ -190,14 +235,70 @@ class Child:
         os.write(self._promises, (json.dumps(line) + "\n").encode())
 
 
-def encode(job: Job) -> str:
-    return json.dumps(asdict(job))
+OPERATIONS = {
+    "hand in": Child._hand_in,
+    "remove": Child._remove,
+    "sync": Child._sync,
+    "work": Child._work,
+}
+"""What a job may consist of; a further way to change what is indexed gets its line here."""
+
+
+# --- the nursery --------------------------------------------------------------------------------
 
 
 def main() -> None:
-    fields = json.loads(sys.argv[1])
+    """Fork a child for each order on stdin, and say its process id and then how it ended.
+
+    All is imported but nothing opened before, so a child costs a tenth of a fresh process.
+    """
+    for line in sys.stdin:
+        order = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            _be_the_child(order)
+        _say(pid)
+        _say(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+
+
+def _say(number: int) -> None:
+    sys.stdout.write(f"{number}\n")
+    sys.stdout.flush()
+
+
+def _be_the_child(order: dict[str, Any]) -> NoReturn:
+    status = 1
+    try:
+        os.dup2(os.open(order["said"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+        faulthandler.enable(file=2)
+        _arm(order["call"], order["calls"])
+        Child(_job(order["job"])).run()
+        status = 0
+    except (CatalogUnavailable, ConfigurationError, IndexUnavailable) as error:
+        os.write(2, str(error).encode())
+    finally:
+        if (error := sys.exception()) is not None:
+            traceback.print_exception(error)
+        _count(order["calls"])
+        os._exit(status)
+
+
+def _job(fields: dict[str, Any]) -> Job:
     fields["uploads"] = tuple((name, text) for name, text in fields["uploads"])
-    Child(Job(**fields)).run()
+    for several in ("removals", "operations"):
+        fields[several] = tuple(fields[several])
+    return Job(**fields)
+
+
+def _arm(call: int, log: str) -> None:
+    """Have `calls.c` count, and kill at this call if it is one, where that is loaded."""
+    if log:
+        ctypes.CDLL(None).kill_at_call(ctypes.c_long(call), log.encode())
+
+
+def _count(log: str) -> None:
+    if log:
+        Path(log).write_text(f"{ctypes.CDLL(None).calls_made()}")
 
 
 if __name__ == "__main__":
