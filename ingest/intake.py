@@ -11,7 +11,8 @@ from pathlib import Path, PureWindowsPath
 from typing import BinaryIO
 
 from ingest.discover import file_path, media_type
-from ingest.originals import Originals
+from ingest.originals import Originals, upload_source
+from ingest.pipeline import document_id as derive_document_id
 from ingest.recover import clean, copy_access
 from ingest.sync import FolderSync
 from knowledge.errors import AccessDenied, IndexUnavailable, NotFound, Unsupported
@@ -105,11 +106,24 @@ class CatalogIntake:
         A file that is still in an ingested folder comes back with the next ingest of that folder.
         """
         digest = self._ledger.digest(document_id)
-        if digest is None or not self._ledger.remove(document_id):
+        if digest is None:
+            raise NotFound("there is no such document")
+        self._end_uploads(document_id, digest)
+        if not self._ledger.remove(document_id):
             raise NotFound("there is no such document")
         with suppress(IndexUnavailable):  # nobody sees it any more; the worker cleans up later
             clean(self._ledger, self._index)
         self._originals.drop([digest])
+
+    def _end_uploads(self, document_id: str, digest: str) -> None:
+        """End the upload it came from if a crash left that unfinished: it would bring it back."""
+        for upload in self._outbox.unfinished(digest):
+            source = upload_source(upload)
+            if document_id == derive_document_id(source, source.uri):
+                reason = "its document was removed"
+                self._outbox.finish(
+                    upload.id, SubmissionState.CANCELLED, reason=reason, documents=()
+                )
 
     def set_access(self, document_id: str, access: frozenset[str]) -> None:
         """Set who may read a document, effective at once; raises `NotFound`.

@@ -6,7 +6,9 @@ import io
 from collections.abc import Callable, Iterable
 from typing import BinaryIO
 
+from ingest.discover import quote
 from knowledge.errors import NotFound
+from knowledge.models import Source, Submission, derive_id
 from knowledge.ports import Blobs, Ledger
 
 SETTLED_SECONDS = 3600
@@ -63,3 +65,15 @@ class Originals:
         self._blobs.delete(digest)
         if self._ledger.wanted(digest):
             self._blobs.put(io.BytesIO(data), limit=len(data), even_if_full=True)
+
+
+def upload_source(submission: Submission) -> Source:
+    """Return the source of all uploads of one name by one person to one collection.
+
+    So a later one becomes a new revision of the same document, and nobody can replace what
+    somebody else handed in under the same name.
+    """
+    who, name = submission.submitted_by, submission.name
+    identity = derive_id("upload", submission.collection, who, name)
+    uri = f"upload:{quote(who)}/{quote(name)}"
+    return Source(identity, kind="upload", uri=uri, collection=submission.collection)

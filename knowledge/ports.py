@@ -494,6 +494,9 @@ class Outbox(Protocol):
     def submission(self, submission_id: str, principal: Principal) -> Submission:
         """Return one that this principal handed in (an `admin` sees all); raises `NotFound`."""
 
+    def unfinished(self, digest: str) -> list[Submission]:
+        """List the uploads of these bytes that have not ended."""
+
     def submissions(self, principal: Principal, *, limit: int = 100) -> list[Submission]:
         """List what this principal handed in, newest first."""
 

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
 
-from ingest.originals import Originals
+from ingest.originals import Originals, upload_source
 from ingest.recover import recover
 from knowledge.blobs import FolderBlobs
 from knowledge.errors import AccessDenied, IndexUnavailable, NotFound, TooLarge, Unsupported
@@ -181,6 +183,23 @@ class Unsteady(FakeIndex):
     def _refuse(self) -> None:
         if self.down:
             raise IndexUnavailable("nobody answers")
+
+
+def test_a_document_removed_before_its_upload_was_finished_does_not_come_back(
+    world: World,
+) -> None:
+    taken = hand_in(world, "text")
+    claimed = world.catalog.claim("a worker that is killed", lease=timedelta(0))
+    assert claimed is not None
+    file = world.file("a.txt", "text")
+    source = upload_source(claimed)
+    world.catalog.ensure_source(source)
+    list(world.pipeline.ingest([replace(file, source=source, uri=source.uri)]))
+    (found,) = world.find("text")  # visible, and the upload not yet done
+    world.intake.remove(found.document.id)
+    work(world)
+    assert world.find("text") == []
+    assert world.intake.status(taken.id, ANN).state is SubmissionState.CANCELLED
 
 
 def test_removals_and_rights_take_effect_while_the_index_is_down_and_reach_it_later(
