@@ -12,6 +12,7 @@ import resource
 import select
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -26,7 +27,9 @@ from knowledge.errors import ParserFailed
 _MEGABYTE = 1 << 20
 _GRACE = 5
 _MOST_FILES = 64
-_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
+_LOOK_SECONDS = 0.25
+"""How often the parent looks at a child that is silent."""
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 36, 38
 _DONE = b""
 _PEAK_UNIT = 1024 if sys.platform == "linux" else 1
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
@@ -37,7 +40,8 @@ class Limits:
     """What the parser of one file may use."""
 
     memory_mb: int = 2048
-    """Beyond what the process holds before it starts; Linux only."""
+    """Beyond what the process holds before it starts. Linux limits what is asked for; everywhere
+    the resident memory is watched, and whoever passes it is ended within a second."""
     seconds: float = 120
     """Processor time for the file, and wall time for each document in it."""
     max_file_mb: int = 200
@@ -54,8 +58,10 @@ def run_jailed(
 
     The last frame may be an error message (see `wire`). The time that the consumer takes between
     frames is not counted. Raises `ParserFailed` when the child dies, and stops quietly when the
-    other side of `hangup` goes away. Only for single-threaded processes: it forks.
+    other side of `hangup` goes away. Only for single-threaded processes without other children: it
+    forks, and ends every child that is there afterwards.
     """
+    _adopt_strays()
     ours, theirs = socket.socketpair()
     pid = os.fork()
     if pid == 0:
@@ -64,7 +70,9 @@ def run_jailed(
     child = _Child(pid)
     try:
         with ours:
-            yield from _frames(ours, limits, hangup)
+            yield from _frames(_Watched(ours, hangup, pid, limits))
+    except _HungUp:
+        return
     except ConnectionError as error:
         raise child.cause_of_death(limits) from error
     finally:
@@ -107,6 +115,7 @@ def _be_the_child(
         try:
             _let_go(channel)
             prepare()
+            wire.send_frame(channel, b"%d" % _resident(os.getpid()))
             _confine(limits)
             for frame in _timed(work(), limits.seconds):
                 wire.send_frame(channel, frame)
@@ -185,23 +194,74 @@ def _report(channel: socket.socket, error: BaseException | None, limits: Limits)
 # --- in the parent ------------------------------------------------------------------------------
 
 
-def _frames(
-    channel: socket.socket, limits: Limits, hangup: socket.socket | None
-) -> Iterator[bytes]:
+def _frames(channel: _Watched) -> Iterator[bytes]:
     """Yield frames until the child is done. Raises `ConnectionError` when it dies before that."""
-    watched = [channel] if hangup is None else [channel, hangup]
-    while True:
-        ready, _, _ = select.select(watched, [], [], limits.seconds + _GRACE)
-        if not ready:
-            raise _out_of_time(limits)
-        if channel not in ready:  # a client says nothing after its request: it hung up
-            return
-        frame = wire.receive_frame(channel)
-        if frame is None:
-            raise ConnectionError("the parser died")
-        if frame == _DONE:
-            return
+    channel.allow_beyond(int(_frame(channel)[:20]))
+    while (frame := _frame(channel)) != _DONE:
         yield frame
+
+
+def _frame(channel: _Watched) -> bytes:
+    channel.begin()
+    frame = wire.receive_frame(channel)
+    if frame is None:
+        raise ConnectionError("the parser died")
+    return frame
+
+
+class _HungUp(Exception):
+    """The client has gone: it says nothing after its request but that."""
+
+
+class _Watched:
+    """The child's channel. While it is read, the child's time and memory and the client are, too.
+
+    A child that sends half a frame and stops, or drips, is out of time like any other.
+    """
+
+    def __init__(
+        self, channel: socket.socket, hangup: socket.socket | None, pid: int, limits: Limits
+    ) -> None:
+        self._channel = channel
+        self._sockets = [channel] if hangup is None else [channel, hangup]
+        self._pid = pid
+        self._limits = limits
+        self._deadline = 0.0
+        self._most = sys.maxsize
+
+    def allow_beyond(self, held: int) -> None:
+        """Limit the resident memory to what the child `held` before it saw the file, and more."""
+        self._most = held + self._limits.memory_mb * _MEGABYTE
+
+    def begin(self) -> None:
+        """Let the time for one frame begin."""
+        self._deadline = time.monotonic() + self._limits.seconds + _GRACE
+
+    def recv_into(self, view: memoryview) -> int:
+        """Wait for some bytes, as a socket does."""
+        while True:
+            ready, _, _ = select.select(self._sockets, [], [], _LOOK_SECONDS)
+            if time.monotonic() > self._deadline:
+                raise _out_of_time(self._limits)
+            if self._channel in ready:
+                return self._channel.recv_into(view)
+            if ready:
+                raise _HungUp
+            if _resident(self._pid) > self._most:
+                raise _out_of_memory(self._limits)
+
+
+def _resident(pid: int) -> int:
+    """Return the bytes of memory that a process holds; 0 when it has gone."""
+    try:
+        if sys.platform == "linux":
+            statm = Path(f"/proc/{pid}/statm").read_text(encoding="ascii")
+            return int(statm.split()[1]) * resource.getpagesize()
+        command = ["/bin/ps", "-o", "rss=", "-p", str(pid)]
+        said = subprocess.run(command, capture_output=True, check=False)  # noqa: S603 (fixed words)
+        return int(said.stdout) * 1024
+    except (OSError, ValueError):
+        return 0
 
 
 class _Child:
@@ -233,6 +293,7 @@ class _Child:
             self._reaped = True
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._pid, signal.SIGKILL)
+        _end_strays()
 
     def _wait(self) -> tuple[int, float]:
         """Return (wait status, peak memory in MB); a child that lingers is killed."""
@@ -245,6 +306,35 @@ class _Child:
             if time.monotonic() > deadline:
                 os.kill(self._pid, signal.SIGKILL)
             time.sleep(0.005)
+
+
+def _adopt_strays() -> None:
+    """Become the parent of whatever the child starts and lets go of (Linux)."""
+    if libc := _libc():
+        libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _end_strays() -> None:
+    """Kill what the child has left behind in another group or session.
+
+    A bomb of forks can outrun this for a while, but not for long: it only shrinks.
+    """
+    deadline = time.monotonic() + _GRACE
+    with suppress(ChildProcessError):  # none is left
+        while time.monotonic() < deadline:
+            if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                for stray in _children():
+                    os.kill(stray, signal.SIGKILL)
+                time.sleep(0.001)
+
+
+def _children() -> Iterator[int]:
+    """Yield the processes whose parent this is (Linux)."""
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has gone meanwhile
+            parent = int(status.read_text(encoding="utf-8").rpartition(")")[2].split()[1])
+            if parent == os.getpid():
+                yield int(status.parent.name)
 
 
 def _out_of_memory(limits: Limits) -> ParserFailed:

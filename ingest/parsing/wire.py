@@ -8,15 +8,18 @@ Nothing that comes back is trusted: it is made by a process that has read a host
 from __future__ import annotations
 
 import json
+import math
 import socket
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Protocol
 
+from ingest.parsing.builder import MAX_BLOCKS, MAX_CHARACTERS
 from knowledge.errors import IngestError, ParserFailed, TooLarge, Unreadable, Unsupported
 from knowledge.models import Block, BlockKind, Box, Coverage, Parsed, Span
 
 MAX_FRAME = 64_000_000
 MAX_HEADER = 65_536
+MAX_PAGE = 1_000_000
 
 _ERRORS: dict[str, type[IngestError]] = {
     error.__name__: error for error in (Unsupported, TooLarge, Unreadable, ParserFailed)
@@ -32,7 +35,14 @@ def send_frame(connection: socket.socket, payload: bytes) -> None:
     connection.sendall(len(payload).to_bytes(4, "big") + payload)
 
 
-def receive_frame(connection: socket.socket, limit: int = MAX_FRAME) -> bytes | None:
+class Readable(Protocol):
+    """What a stream is read from: a socket, or something that looks after one."""
+
+    def recv_into(self, buffer: memoryview, /) -> int:
+        """Put some bytes into `buffer` and say how many; 0 at the end."""
+
+
+def receive_frame(connection: Readable, limit: int = MAX_FRAME) -> bytes | None:
     """Return the next frame, None at a clean end. Raises `ConnectionError` for a torn one."""
     head = receive_exactly(connection, 4, may_end=True)
     if not head:
@@ -43,7 +53,7 @@ def receive_frame(connection: socket.socket, limit: int = MAX_FRAME) -> bytes | 
     return receive_exactly(connection, size)
 
 
-def receive_exactly(connection: socket.socket, size: int, *, may_end: bool = False) -> bytes:
+def receive_exactly(connection: Readable, size: int, *, may_end: bool = False) -> bytes:
     """Return `size` bytes; nothing if the stream `may_end` here and does."""
     data = bytearray(size)
     view, got = memoryview(data), 0
@@ -93,6 +103,8 @@ def from_parsed(parsed: Parsed) -> dict[str, Any]:
 def to_parsed(message: dict[str, Any]) -> Parsed:
     """Return the document in a message; raises `ValueError` unless every part is sound."""
     text = _string(message["text"])
+    if len(text) > MAX_CHARACTERS or len(message["blocks"]) > MAX_BLOCKS:
+        raise ValueError("more text or blocks than one document may have")
     blocks = tuple(_to_block(block) for block in message["blocks"])
     _check_order(blocks, len(text))
     identifier = message["external_id"]
@@ -129,8 +141,8 @@ def _to_block(values: list[Any]) -> Block:
     return Block(
         kind=BlockKind(kind),
         span=Span(_number(start), _number(end)),
-        page=None if page is None else _number(page),
-        box=None if box is None else Box(*(float(edge) for edge in box)),
+        page=None if page is None else _page(page),
+        box=None if box is None else Box(*map(_finite, box)),
         heading=tuple(_string(part) for part in heading),
         table=None if table is None else _number(table),
         header=None if header is None else Span(*map(_number, header)),
@@ -146,7 +158,7 @@ def _to_coverage(values: dict[str, Any]) -> Coverage:
         layer_characters=_number(values["layer_characters"]),
         characters=_number(values["characters"]),
         ocr_pages=tuple(map(_number, values["ocr_pages"])),
-        ocr_confidence=None if confidence is None else float(confidence),
+        ocr_confidence=None if confidence is None else _finite(confidence),
         tables=_number(values["tables"]),
         skipped_bytes=_number(values["skipped_bytes"]),
     )
@@ -168,9 +180,25 @@ def _number(value: object) -> int:
     return value
 
 
+def _page(value: object) -> int:
+    page = _number(value)
+    if page > MAX_PAGE:
+        raise ValueError("a page that no document has")
+    return page
+
+
+def _finite(value: object) -> float:
+    number = float(value)  # type: ignore[arg-type]  # what is no number raises, as wanted
+    if not math.isfinite(number):
+        raise ValueError("a number without an end")
+    return number
+
+
 def _string(value: object) -> str:
+    """Return a string that can be stored: half of a surrogate pair cannot."""
     if not isinstance(value, str):
         raise ValueError("not a string")  # noqa: TRY004 (as above)
+    value.encode()
     return value
 
 
@@ -190,7 +218,8 @@ def from_error(error: BaseException) -> dict[str, Any]:
         case _:
             kind, code = "Unreadable", "damaged"
             message = f"it cannot be read; it may be damaged ({type(error).__name__}: {error})"
-    return {"failed": {"kind": kind, "code": code, "message": message[:_MAX_MESSAGE]}}
+    sound = message[:_MAX_MESSAGE].encode(errors="replace").decode()
+    return {"failed": {"kind": kind, "code": code, "message": sound}}
 
 
 def to_error(message: dict[str, Any]) -> IngestError:

@@ -124,6 +124,8 @@ def _sync(file: Path) -> None:
             os.fsync(stream.fileno())
     except FileNotFoundError:
         return  # folded into the segments by another thread meanwhile
+    except IsADirectoryError:
+        return  # what Edge writes aside and moves into place, left by a process that was killed
 
 
 def _open(folder: Path, dimension: int) -> edge.EdgeShard:

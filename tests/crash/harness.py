@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -543,12 +544,18 @@ def _documents(catalog: SqlCatalog) -> Iterator[Document]:
 
 
 def fill(filler: Path, free: int) -> None:
-    """Take all of the disk but so many bytes."""
+    """Take all of the disk but so many bytes, however quickly others take it."""
     with filler.open("wb") as file:
-        disk = os.statvfs(filler.parent)
-        size = disk.f_bavail * disk.f_frsize - free
-        if size > 0:
-            os.posix_fallocate(file.fileno(), 0, size)
+        while True:
+            disk = os.statvfs(filler.parent)
+            size = disk.f_bavail * disk.f_frsize - free
+            try:
+                if size > 0:
+                    os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size + size)
+                return
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
 
 
 def _plain(said: str) -> str:

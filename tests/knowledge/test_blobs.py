@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from knowledge import disk
 from knowledge.blobs import FolderBlobs
 from knowledge.errors import NotFound, TooLarge
 from knowledge.ports import Blobs
@@ -75,6 +77,18 @@ def test_more_than_the_limit_is_refused_and_leaves_nothing(
     assert files(tmp_path) == []
     with pytest.raises(TooLarge, match="2 MB"):
         blobs.put(io.BytesIO(b"x" * (2 * 1024 * 1024 + 1)), limit=2 * 1024 * 1024)
+
+
+def test_a_disk_that_is_nearly_full_takes_nothing_in_but_gives_back_what_was_there(
+    blobs: FolderBlobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk, "free_bytes", lambda _: disk.TO_ADD_MB * 2**20 - 1)
+    with pytest.raises(OSError, match="fewer than 64 MB") as caught:
+        blobs.put(io.BytesIO(b"x"), limit=100)
+    assert caught.value.errno == errno.ENOSPC
+    assert files(tmp_path) == []
+    digest, _ = blobs.put(io.BytesIO(b"x"), limit=100, even_if_full=True)
+    assert blobs.read(digest) == b"x"
 
 
 class Endless(io.RawIOBase):

@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 from qdrant_client import QdrantClient
 
+from knowledge import disk
 from knowledge.errors import ConfigurationError, IndexUnavailable, OwnedElsewhere
 from knowledge.index.edge import EdgeIndex
 from knowledge.index.qdrant import QdrantIndex
@@ -131,6 +132,35 @@ def test_a_crash_while_the_folder_is_made_is_harmless(tmp_path: Path) -> None:
     assert index.count("r1") == 1
     assert not (tmp_path / "index.new").exists()
     index.close()
+
+
+def test_what_a_killed_process_left_aside_does_not_keep_others_from_writing(
+    tmp_path: Path,
+) -> None:
+    index = EdgeIndex(tmp_path, dimension=DIMENSION)
+    (tmp_path / "wal" / ".atomicwriteAbCdEf").mkdir()
+    index.upsert([point("a")])
+    index.close()
+    again = EdgeIndex(tmp_path, dimension=DIMENSION)
+    assert again.count() == 1
+    again.close()
+
+
+def test_a_disk_that_is_nearly_full_takes_removals_and_nothing_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = EdgeIndex(tmp_path, dimension=DIMENSION)
+    first = point("a")
+    index.upsert([first])
+    monkeypatch.setattr(disk, "free_bytes", lambda _: disk.TO_ADD_MB * 2**20 - 1)
+    with pytest.raises(IndexUnavailable, match="disk is full: fewer than 64 MB are free; make"):
+        index.upsert([point("b")])
+    index.delete([first.revision_id])
+    assert index.count() == 0
+    index.close()
+    monkeypatch.setattr(disk, "free_bytes", lambda _: disk.TO_REMOVE_MB * 2**20 - 1)
+    with pytest.raises(IndexUnavailable, match="could not open: the disk is full"):
+        EdgeIndex(tmp_path, dimension=DIMENSION)
 
 
 def test_a_damaged_folder_is_reported_not_emptied(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from ingest.parsing import archive as module
 from ingest.parsing.archive import check_container, transitional
 from ingest.parsing.formats import parse
 from knowledge.errors import IngestError
+from tests.hostile.handmade import lying_ratio, odd_part, overlapping, utf7
 from tests.ingest.samples import repacked, word
 
 LAUGHS = b"""<?xml version="1.0"?>
@@ -62,6 +63,25 @@ def test_entities_are_refused_wherever_the_declaration_hides() -> None:
     assert code(repacked(word(), word__document_xml=LAUGHS.decode().encode("utf-16"))) == "hostile"
     with pytest.raises(IngestError, match="document type"):
         list(parse(bomb, "laughs.docx"))
+
+
+def test_entities_are_refused_in_a_part_whose_name_does_not_say_that_it_is_xml() -> None:
+    assert code(odd_part(LAUGHS)) == "hostile"
+
+
+def test_an_encoding_that_hides_a_declaration_is_refused() -> None:
+    assert code(repacked(word(), word__document_xml=utf7(LAUGHS[-200:]))) == "hostile"
+    ebcdic = b'<?xml version="1.0" encoding="IBM037"?>' + LAUGHS[-200:]
+    assert code(repacked(word(), word__document_xml=ebcdic)) == "hostile"
+
+
+def test_parts_that_claim_more_bytes_than_the_file_has_are_refused() -> None:
+    assert code(lying_ratio(word())) == "bomb"
+
+
+def test_a_directory_that_names_the_same_bytes_a_thousand_times_is_refused() -> None:
+    with pytest.raises(IngestError):
+        check_container(overlapping())
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.95])

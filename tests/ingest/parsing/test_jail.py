@@ -115,6 +115,65 @@ def test_memory_is_limited() -> None:
     assert "FOOTNOTE_PARSE_MEMORY_MB" in failed["message"]
 
 
+HOARDING = """
+limits = Limits(memory_mb=64, seconds=20)
+def work():
+    hoard = []
+    for number in range(400):
+        hoard.append(b"x" * 4_000_000)
+        time.sleep(0.002)
+    yield b"ate it all"
+"""
+UNLIMITED = "jail.memory_is_limited = lambda: False\n"
+
+
+def test_where_the_system_does_not_limit_memory_it_is_watched() -> None:
+    code, message = run(UNLIMITED + HOARDING)
+    assert code == "out_of_memory"
+    assert "64 MB" in message
+
+
+def test_without_the_watch_the_same_work_eats_it_all() -> None:
+    assert run(UNLIMITED + "jail._resident = lambda pid: 0\n" + HOARDING) == ["ate it all"]
+
+
+@pytest.mark.parametrize("sent", ["1000 .to_bytes(4, 'big') + b'half'", "b''"])
+def test_half_a_frame_and_then_silence_is_out_of_time(sent: str) -> None:
+    """The alarm is of no use here: a parser that was taken over switches it off."""
+    dumb = f"""
+jail._GRACE = 1
+limits = Limits(seconds=0.5)
+def work():
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    for number in range(3, 64):
+        try: os.write(number, {sent})
+        except OSError: pass
+    time.sleep(60)
+    yield b""
+"""
+    began = time.monotonic()
+    assert run(dumb)[0] == "timeout"
+    assert time.monotonic() - began < 20
+
+
+def test_a_drip_is_out_of_time() -> None:
+    drip = """
+jail._GRACE = 1
+limits = Limits(seconds=0.5)
+def work():
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    channels = []
+    for number in range(3, 64):
+        try: os.write(number, 60_000 .to_bytes(4, "big")); channels.append(number)
+        except OSError: pass
+    while True:
+        for number in channels: os.write(number, b"x")
+        time.sleep(0.01)
+    yield b""
+"""
+    assert run(drip)[0] == "timeout"
+
+
 def test_the_same_memory_is_given_where_it_is_allowed() -> None:
     hog = "limits = Limits(memory_mb=900)\ndef work():\n  b = bytearray(500_000_000)\n  yield b'ok'"
     assert run(hog) == ["ok"]
@@ -177,6 +236,43 @@ def test_nothing_can_be_written_and_no_process_outlives_the_work(tmp_path: Path)
     (pid,) = run(writes_and_forks(target))
     assert not target.exists() or target.stat().st_size == 0
     assert int(pid) == -1 or not _is_alive(int(pid))
+
+
+@only_linux
+def test_a_process_that_hides_in_a_session_of_its_own_is_found(tmp_path: Path) -> None:
+    told = tmp_path / "pid"
+    told.touch()
+    hider = f"""
+limits = Limits()
+told = os.open({str(told)!r}, os.O_WRONLY)
+prepared = jail._confine
+def _confine(limits):
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            os.write(told, b"%d" % os.getpid())
+            for number in range(3): os.close(number)
+            time.sleep(20)
+        os._exit(0)
+    os.wait()
+    time.sleep(0.2)
+    prepared(limits)
+jail._confine = _confine
+keep = jail._let_go
+def _let_go(channel):
+    global told
+    keep(channel)
+    told = os.open({str(told)!r}, os.O_WRONLY)
+jail._let_go = _let_go
+def work(): yield b"done"
+"""
+    assert run(hider) == ["done"]
+    pid = int(told.read_text())
+    assert not _is_alive(pid)
+    assert run(hider + "\njail._end_strays = lambda: None\n") == ["done"]
+    other = int(told.read_text())
+    assert _is_alive(other)
+    os.kill(other, signal.SIGKILL)
 
 
 def test_without_the_jail_the_same_work_writes_and_leaves_a_process(tmp_path: Path) -> None:

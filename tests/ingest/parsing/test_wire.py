@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.parsing import wire
-from ingest.parsing.builder import Builder, Row
+from ingest.parsing.builder import MAX_BLOCKS, MAX_CHARACTERS, Builder, Row
 from knowledge.errors import ParserFailed, TooLarge, Unreadable, Unsupported
 from knowledge.models import BlockKind, Box, Coverage, Parsed
 
@@ -87,6 +87,13 @@ GOOD: dict[str, Any] = {
         {"blocks": [["table", 0, 3, None, None, [], "1", None, ""]]},
         {"blocks": [["table", 0, 3, None, None, [], 1, [0, 2], ""]]},
         {"blocks": [["table", 0, 3, None, None, [], 1, None, 7]]},
+        {"blocks": [["paragraph", 0, 3, -1, None, [], None, None, ""]]},
+        {"blocks": [["paragraph", 0, 3, 2**70, None, [], None, None, ""]]},
+        {"blocks": [["paragraph", 0, 3, None, [float("nan"), 0, 0, 0], [], None, None, ""]]},
+        {"blocks": [["paragraph", 0, 3, None, [0, 0, 0, float("inf")], [], None, None, ""]]},
+        {"title": "half a \ud83d"},
+        {"text": "x" * (MAX_CHARACTERS + 1)},
+        {"blocks": [["paragraph", 0, 0, None, None, [], None, None, ""]] * (MAX_BLOCKS + 1)},
         {"blocks": [BLOCK, BLOCK]},
         {"part": None},
         {"coverage": COVERAGE | {"pages": -1}},
