@@ -11,11 +11,11 @@ export TORCH PYTHON
 BIN := .venv/bin
 RUNTIME := .venv/.runtime-$(TORCH)
 TOOLS := .venv/.tools
-LONG := quality or crash or vllm or bench or s3
+LONG := quality or crash or hostile or vllm or bench or s3
 
 .PHONY: help install demo run test check lint types layers format \
-        test-crash test-ui test-vllm test-bucket quality bench-ask bench-search bench-embed \
-        bench-pdf bench-evidence clean
+        test-crash test-hostile test-ui test-vllm test-bucket quality bench-ask bench-search \
+        bench-embed bench-pdf bench-evidence clean
 
 help:            ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/	/' | expand -t 15
@@ -48,8 +48,11 @@ format: $(TOOLS) ## rewrite the code in the house style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test-crash: $(TOOLS)  ## a hundred kill -9 during an ingest; prints the histogram
+test-crash: $(TOOLS)  ## 500 kill -9 and 100 full disks; prints the histograms
 	$(BIN)/pytest -m crash -s $(PYTEST)
+
+test-hostile: $(TOOLS)  ## a thousand damaged and hostile files; prints what became of them
+	$(BIN)/pytest -m hostile -s $(PYTEST)
 
 test-ui: $(TOOLS)  ## drive the page in headless Chromium
 	$(BIN)/pytest -m chromium $(PYTEST)

@@ -24,8 +24,13 @@ class Bad:
 
     @property
     def format(self) -> str:
-        """Return the suffix of its name."""
-        return PurePosixPath(self.name).suffix[1:]
+        """Return what its name says that it is."""
+        return suffix(self.name)[1:]
+
+
+def suffix(name: str) -> str:
+    """Return the ending of a name, with that of what is packed inside."""
+    return "".join(PurePosixPath(name).suffixes[-2 if name.endswith(".gz") else -1 :])
 
 
 class Chance(random.Random):
@@ -34,7 +39,7 @@ class Chance(random.Random):
     def __init__(self, seed: int, files: Mapping[str, bytes]) -> None:
         super().__init__(seed)
         self.files = list(files.values())
-        self.suffixes = sorted({PurePosixPath(name).suffix for name in files})
+        self.suffixes = sorted({suffix(name) for name in files})
 
     def piece(self, longest: int) -> bytes:
         """Return some bytes of some file."""
@@ -48,17 +53,17 @@ def corruptions(files: Mapping[str, bytes], *, count: int, seed: int) -> Iterato
     chance = Chance(seed, files)
     by_format: dict[str, list[str]] = {}
     for name in sorted(files):
-        by_format.setdefault(PurePosixPath(name).suffix, []).append(name)
+        by_format.setdefault(suffix(name), []).append(name)
     formats = sorted(by_format)
     for number in range(count):
-        suffix = formats[number % len(formats)]
-        good = chance.choice(by_format[suffix])
+        ending = formats[number % len(formats)]
+        good = chance.choice(by_format[ending])
         ways = [*DAMAGES, *(INSIDE if files[good][:2] in (b"PK", b"\x1f\x8b") else ())]
         way = ways[number // len(formats) % len(ways)]
         data = way(files[good], chance)[:_LONGEST]
         kind = way.__name__.strip("_")
-        suffix = chance.choice(chance.suffixes) if way is _rename else suffix
-        yield Bad(f"{kind}-{number}{suffix}", data, kind)
+        ending = chance.choice(chance.suffixes) if way is _rename else ending
+        yield Bad(f"{kind}-{number}{ending}", data, kind)
 
 
 # --- damage to the bytes ------------------------------------------------------------------------
@@ -110,16 +115,16 @@ def _lie_about_lengths(data: bytes, chance: Chance) -> bytes:
 
 
 def _repeat(data: bytes, chance: Chance) -> bytes:
-    """Blow it up: one stretch, a thousand times."""
+    """Blow it up: one stretch, a hundred times."""
     start = chance.randrange(max(len(data), 1))
     stretch = data[start : start + chance.randint(1, 2000)]
-    return data[:start] + stretch * 1000 + data[start:]
+    return data[:start] + stretch * 100 + data[start:]
 
 
 def _nest(data: bytes, chance: Chance) -> bytes:
     """Put its own beginning inside itself, over and over."""
     head, tail = data[: len(data) // 3], data[-len(data) // 3 :]
-    return head * chance.randint(10, 300) + data + tail * 10
+    return head * chance.randint(3, 30) + data + tail * 10
 
 
 def _double(data: bytes, _: Chance) -> bytes:
