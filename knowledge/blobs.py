@@ -33,9 +33,7 @@ class FolderBlobs:
         _make_private(folder, self._incoming)
         self._clean_up()
 
-    def put(
-        self, stream: BinaryIO, *, limit: int, even_if_full: bool = False
-    ) -> tuple[str, int]:
+    def put(self, stream: BinaryIO, *, limit: int, even_if_full: bool = False) -> tuple[str, int]:
         """Store the stream, fsynced on return; return (digest, size in bytes).
 
         Raises `TooLarge` as soon as more than `limit` bytes have come, and `OSError` when the disk

@@ -626,9 +626,7 @@ class Refusals(Protocol):
 class Blobs(Protocol):
     """Files by their sha256; writing the same bytes twice keeps one copy."""
 
-    def put(
-        self, stream: BinaryIO, *, limit: int, even_if_full: bool = False
-    ) -> tuple[str, int]:
+    def put(self, stream: BinaryIO, *, limit: int, even_if_full: bool = False) -> tuple[str, int]:
         """Store the stream, fsynced on return; return (digest, size). Raises `TooLarge`.
 
         On a disk that is nearly full it raises `OSError` unless `even_if_full`.

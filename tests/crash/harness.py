@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -16,6 +15,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -149,6 +149,7 @@ class Nursery:
 
     def is_over(self) -> bool:
         """Say whether the child has ended."""
+        assert self._process.stdout is not None
         return bool(select.select([self._process.stdout], [], [], 0)[0])
 
     def wait(self) -> int:
@@ -163,7 +164,8 @@ class Nursery:
         assert self._process.stdout is not None
         line = b""
         while not line.endswith(b"\n"):
-            assert (byte := os.read(self._process.stdout.fileno(), 1)), "the nursery died"
+            byte = os.read(self._process.stdout.fileno(), 1)
+            assert byte, "the nursery died"
             line += byte
         return int(line)
 
@@ -546,16 +548,14 @@ def _documents(catalog: SqlCatalog) -> Iterator[Document]:
 def fill(filler: Path, free: int) -> None:
     """Take all of the disk but so many bytes, however quickly others take it."""
     with filler.open("wb") as file:
-        while True:
+        taken = False
+        while not taken:
             disk = os.statvfs(filler.parent)
             size = disk.f_bavail * disk.f_frsize - free
-            try:
+            with suppress(OSError):  # somebody was quicker
                 if size > 0:
                     os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size + size)
-                return
-            except OSError as error:
-                if error.errno != errno.ENOSPC:
-                    raise
+                taken = True
 
 
 def _plain(said: str) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -33,7 +32,9 @@ def small_disk(folder: Path) -> Iterator[Path]:
     point = folder / "disk"
     point.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE_MB}m", "tmpfs", str(point)]
-    done = subprocess.run(mount, capture_output=True, check=False) if shutil.which("mount") else None
+    done = (
+        subprocess.run(mount, capture_output=True, check=False) if shutil.which("mount") else None
+    )
     require(done and done.returncode == 0, "a small file system", "running the tests as root")
     try:
         yield point

@@ -44,7 +44,10 @@ def _containers() -> Iterator[tuple[str, bytes]]:
     yield "laughs-styles.docx", repacked(word(), word__styles_xml=LAUGHS)
     yield "laughs-odd-part.docx", odd_part(LAUGHS)
     yield "outside.docx", repacked(word(), word__document_xml=OUTSIDE)
-    yield "outside-utf16.docx", repacked(word(), word__document_xml=OUTSIDE.decode().encode("utf-16"))
+    yield (
+        "outside-utf16.docx",
+        repacked(word(), word__document_xml=OUTSIDE.decode().encode("utf-16")),
+    )
     yield "outside-utf7.docx", repacked(word(), word__document_xml=utf7(OUTSIDE))
     yield "deep.docx", repacked(word(), word__document_xml=_deep_word(100_000))
     yield "wide.docx", repacked(word(), word__document_xml=_wide_word(300_000))
@@ -65,11 +68,16 @@ def _sheets() -> Iterator[tuple[str, bytes]]:
     yield "corner.xlsx", _with_sheet(corner)
     yield "strings.xlsx", _with_sheet(b'<row r="1"><c r="A1" t="s"><v>999999999</v></c></row>')
     yield "dimension.xlsx", _with_sheet(cells % (1, b"A1"), b'<dimension ref="A1:XFD1048576"/>')
-    many = b"".join(b'<row r="%d"><c r="A%d"><v>1</v></c></row>' % (n, n) for n in range(1, 300_000))
+    many = b"".join(
+        b'<row r="%d"><c r="A%d"><v>1</v></c></row>' % (n, n) for n in range(1, 300_000)
+    )
     yield "rows.xlsx", _with_sheet(many)
     yield "laughs.xlsx", repacked(sheet(), xl__worksheets__sheet1_xml=LAUGHS)
-    yield "merged.xlsx", _with_sheet(
-        cells % (1, b"A1"), after=b'<mergeCells><mergeCell ref="A1:XFD1048576"/></mergeCells>'
+    yield (
+        "merged.xlsx",
+        _with_sheet(
+            cells % (1, b"A1"), after=b'<mergeCells><mergeCell ref="A1:XFD1048576"/></mergeCells>'
+        ),
     )
     yield "image.xlsx", _with_part(sheet(), "xl/media/image1.png", huge_png())
 
@@ -89,7 +97,9 @@ def _slides() -> Iterator[tuple[str, bytes]]:
 def odd_part(content: bytes) -> bytes:
     """A Word file whose main part has a name that does not say it is XML."""
     with zipfile.ZipFile(io.BytesIO(word())) as old:
-        types = old.read("[Content_Types].xml").replace(b"/word/document.xml", b"/word/document.bin")
+        types = old.read("[Content_Types].xml").replace(
+            b"/word/document.xml", b"/word/document.bin"
+        )
         links = old.read("_rels/.rels").replace(b"word/document.xml", b"word/document.bin")
     changed = repacked(word(), **{"[Content_Types]_xml": types, "_rels__.rels": links})
     return _with_part(changed, "word/document.bin", content)
@@ -97,7 +107,9 @@ def odd_part(content: bytes) -> bytes:
 
 def utf7(markup: bytes) -> bytes:
     """The same markup in an encoding in which no byte of it is a bracket."""
-    return b'<?xml version="1.0" encoding="UTF-7"?>' + markup.decode().partition("?>")[2].encode("utf-7")
+    return b'<?xml version="1.0" encoding="UTF-7"?>' + markup.decode().partition("?>")[2].encode(
+        "utf-7"
+    )
 
 
 def lying_ratio(container: bytes) -> bytes:
@@ -123,8 +135,11 @@ def overlapping() -> bytes:
 
 def huge_png() -> bytes:
     """A picture of 60,000 by 60,000 points in a few kilobytes."""
+
     def part(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
 
     head = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
     body = zlib.compress(bytes(MILLION))
@@ -173,7 +188,10 @@ def _with_sheet(rows: bytes, before: bytes = b"", *, after: bytes = b"") -> byte
 
 
 def _deep_word(depth: int) -> bytes:
-    return WORD_XML % (b"utf-8", b"<w:sdt><w:sdtContent>" * depth + b"</w:sdtContent></w:sdt>" * depth)
+    return WORD_XML % (
+        b"utf-8",
+        b"<w:sdt><w:sdtContent>" * depth + b"</w:sdtContent></w:sdt>" * depth,
+    )
 
 
 def _wide_word(count: int) -> bytes:
@@ -190,8 +208,9 @@ def _pdfs() -> Iterator[tuple[str, bytes]]:
     yield "prev-self.pdf", _pdf(tree, page, plain, prev_self=True)
     yield "kids-loop.pdf", _pdf(b"<</Type/Pages/Kids[2 0 R 2 0 R 3 0 R]/Count 3>>", page, plain)
     yield "count.pdf", _pdf(b"<</Type/Pages/Kids[3 0 R]/Count 1000000000>>", page, plain)
-    yield "pages.pdf", _pdf(
-        b"<</Type/Pages/Kids[" + b"3 0 R " * MILLION + b"]/Count 1000000>>", page, plain
+    yield (
+        "pages.pdf",
+        _pdf(b"<</Type/Pages/Kids[" + b"3 0 R " * MILLION + b"]/Count 1000000>>", page, plain),
     )
     yield "tree.pdf", _page_tree(20)
     yield "box.pdf", _pdf(tree, page.replace(b"200 200", b"2000000 2000000"), plain)
@@ -199,7 +218,9 @@ def _pdfs() -> Iterator[tuple[str, bytes]]:
     form = b"/Resources<</XObject<</X 4 0 R>>>>"
     own = b"<</Type/XObject/Subtype/Form/BBox[0 0 9 9]%s/Length 12>>stream\n/X Do /X Do \nendstream"
     yield "form.pdf", _pdf(tree, page.replace(b"/Contents", form + b"/Contents"), own % form)
-    script = b"/OpenAction<</S/JavaScript/JS(while(1){})>>/AA<</O<</S/URI/URI(http://192.0.2.1/)>>>>"
+    script = (
+        b"/OpenAction<</S/JavaScript/JS(while(1){})>>/AA<</O<</S/URI/URI(http://192.0.2.1/)>>>>"
+    )
     yield "script.pdf", _pdf(tree, page, plain, catalog=script)
     yield "launch.pdf", _pdf(tree, page, plain, catalog=b"/OpenAction<</S/Launch/F(/bin/sh)>>")
     yield "name.pdf", _pdf(tree, page + b"/" + b"A" * 10 * MILLION, plain)
@@ -252,7 +273,10 @@ def _page_tree(depth: int) -> bytes:
 def _pages() -> Iterator[tuple[str, bytes]]:
     yield "deep.html", b"<html>" + b"<div>" * 200_000 + b"x"
     yield "deep-table.html", b"<html>" + b"<table><tr><td>" * 20_000 + b"x"
-    yield "attributes.html", b"<html><p " + b"".join(b"a%d=1 " % n for n in range(300_000)) + b">x</p>"
+    yield (
+        "attributes.html",
+        b"<html><p " + b"".join(b"a%d=1 " % n for n in range(300_000)) + b">x</p>",
+    )
     yield "titles.html", b"<html>" + b"<title " * 16_000 + b"x" * 5_000
     yield "comments.html", b"<html>" + b"<!--" * 500_000
     yield "entities.html", b"<html><p>" + b"&amp;lt;" * 500_000
@@ -294,12 +318,23 @@ def _texts() -> Iterator[tuple[str, bytes]]:
 def _mails() -> Iterator[tuple[str, bytes]]:
     head = b"From: a@example.org\r\nSubject: x\r\nMIME-Version: 1.0\r\n"
     several = head + b'Content-Type: multipart/mixed; boundary="b"\r\n\r\n'
-    yield "parts.eml", several + b"--b\r\nContent-Type: text/plain\r\n\r\nx\r\n" * 100_000 + b"--b--"
-    yield "nested.eml", head + b"".join(
-        b'Content-Type: multipart/mixed; boundary="%d"\r\n\r\n--%d\r\n' % (n, n) for n in range(5_000)
+    yield (
+        "parts.eml",
+        several + b"--b\r\nContent-Type: text/plain\r\n\r\nx\r\n" * 100_000 + b"--b--",
+    )
+    yield (
+        "nested.eml",
+        head
+        + b"".join(
+            b'Content-Type: multipart/mixed; boundary="%d"\r\n\r\n--%d\r\n' % (n, n)
+            for n in range(5_000)
+        ),
     )
     yield "forwarded.eml", b"Content-Type: message/rfc822\r\n\r\n" * 5_000 + b"x"
-    yield "to.eml", head + b"To: " + b", ".join(b"a%d@example.org" % n for n in range(30_000)) + b"\r\n\r\nx"
+    yield (
+        "to.eml",
+        head + b"To: " + b", ".join(b"a%d@example.org" % n for n in range(30_000)) + b"\r\n\r\nx",
+    )
     yield "groups.eml", head + b"To: " + b"a:" * 20_000 + b"\r\n\r\nx"
     yield "comments.eml", head + b"To: " + b"(" * 20_000 + b"\r\n\r\nx"
     yield "words.eml", head + b"Subject: " + b"=?utf-8?q?a?= " * 20_000 + b"\r\n\r\nx"
@@ -314,7 +349,10 @@ def _mails() -> Iterator[tuple[str, bytes]]:
 def _lines() -> Iterator[tuple[str, bytes]]:
     yield "deep.jsonl", b'{"text":' + b"[" * 500_000
     yield "number.jsonl", b'{"id": ' + b"9" * 10_000 + b', "text": "x"}'
-    yield "surrogates.jsonl", json.dumps({"id": "\ud800", "title": "\udfff", "text": "\ud83d"}).encode()
+    yield (
+        "surrogates.jsonl",
+        json.dumps({"id": "\ud800", "title": "\udfff", "text": "\ud83d"}).encode(),
+    )
     yield "keys.jsonl", json.dumps({str(n): n for n in range(200_000)} | {"text": "x"}).encode()
     yield "infinite.jsonl", b'{"text": "x", "a": NaN, "b": Infinity, "c": 1e999}'
     yield "blank.jsonl", b"\n" * 5 * MILLION
@@ -339,8 +377,9 @@ def _polyglots() -> Iterator[tuple[str, bytes]]:
 def _bombs() -> Iterator[tuple[str, bytes]]:
     yield "ratio.docx", _with_part(word(), "word/media/zero.png", bytes(90 * MILLION))
     yield "flate.pdf", _pdf(TREE, PAGE, _flate(bytes(400 * MILLION)))
-    yield "flate-twice.pdf", _pdf(
-        TREE, PAGE, _flate(zlib.compress(b"BT (x) Tj ET " * 20 * MILLION, 9), twice=True)
+    yield (
+        "flate-twice.pdf",
+        _pdf(TREE, PAGE, _flate(zlib.compress(b"BT (x) Tj ET " * 20 * MILLION, 9), twice=True)),
     )
     yield "text.pdf", _pdf(TREE, PAGE, _flate(b"BT /F 9 Tf " + b"(aaaa) Tj " * 4 * MILLION))
     yield "nest.pdf", _pdf(TREE, PAGE, _flate(b"q " * 5 * MILLION))

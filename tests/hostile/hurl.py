@@ -1,4 +1,4 @@
-"""Hands bad files to a service over HTTP, watches what becomes of each, and counts what is wrong."""
+"""Hands bad files to a service over HTTP, and watches what becomes of each."""
 
 from __future__ import annotations
 
@@ -10,22 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
+
+import httpx2
 
 from tests.hostile.corrupt import Bad
 
 TERMINAL = ("done", "failed", "cancelled")
 REFUSED_AT_ONCE = range(400, 500)
-
-
-class Client(Protocol):
-    """What `httpx2.Client` and FastAPI's test client have in common."""
-
-    def get(self, url: str, /) -> Any: ...
-
-    def post(self, url: str, /, *, files: Any = None, json: Any = None) -> Any: ...
-
-    def close(self) -> None: ...
 
 
 @dataclass(slots=True)
@@ -73,7 +65,7 @@ def _ms(seconds: Sequence[float], percentile: int) -> float:
 
 
 def hurl(
-    connect: Callable[[], Client],
+    connect: Callable[[], httpx2.Client],
     files: Iterable[Bad],
     report: Report,
     *,
@@ -105,7 +97,7 @@ def hurl(
         thread.join()
 
 
-def _end_of(client: Client, bad: Bad, patience: float, report: Report) -> str:
+def _end_of(client: httpx2.Client, bad: Bad, patience: float, report: Report) -> str:
     """Upload one file and follow it to its end."""
     reply = client.post("/v1/documents", files={"file": (bad.name, bad.data)})
     if reply.status_code in REFUSED_AT_ONCE:
@@ -163,7 +155,9 @@ WORDS = {
 
 
 @contextmanager
-def searching(connect: Callable[[], Client], times: list[float], *, pause: float) -> Iterator[None]:
+def searching(
+    connect: Callable[[], httpx2.Client], times: list[float], *, pause: float
+) -> Iterator[None]:
     """Search again and again while the block runs, and note how long each search took."""
     over = threading.Event()
 

@@ -23,10 +23,11 @@ LINES = 46
 SIDE = 120
 """Points of noise that no filter makes smaller, on each side of a page's picture."""
 PARSER_MB, WORKER_MB = 1000, 1500
-WORDS = (
-    "the annual review of travel, housing and energy costs was approved by the board after the "
-    "figures of each department had been compared with those of the year before and explained"
-).split()
+SENTENCE = """
+    the annual review of travel, housing and energy costs was approved by the board after the
+    figures of each department had been compared with those of the year before and explained
+"""
+WORDS = SENTENCE.split()
 
 
 def large_pdf() -> bytes:

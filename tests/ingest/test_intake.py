@@ -244,9 +244,7 @@ class RacingBlobs(FolderBlobs):
 
     rival: Originals | None = None
 
-    def put(
-        self, stream: BinaryIO, *, limit: int, even_if_full: bool = False
-    ) -> tuple[str, int]:
+    def put(self, stream: BinaryIO, *, limit: int, even_if_full: bool = False) -> tuple[str, int]:
         kept = super().put(stream, limit=limit, even_if_full=even_if_full)
         rival, self.rival = self.rival, None
         if rival is not None:
