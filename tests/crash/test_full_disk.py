@@ -83,10 +83,11 @@ def test_a_hundred_runs_on_a_full_disk(tmp_path: Path) -> None:
     assert report.zeros() == ([], [], [], [])
 
 
+@pytest.mark.timeout(900)
 def test_a_service_on_a_full_disk_answers_and_says_what_is_the_matter(tmp_path: Path) -> None:
     with small_disk(tmp_path) as disk:
         data, filler = disk / "data", disk / "filler"
-        with serving(data) as url, httpx2.Client(base_url=url, timeout=60) as client:
+        with serving(data, wait=240) as url, httpx2.Client(base_url=url, timeout=60) as client:
             (zebra, giraffe) = (_upload(client, f"The {name} is fed at noon.") for name in ANIMALS)
             fill(filler, 20 * MEGABYTE)
             assert "zebra" in _search(client, "zebra")
@@ -102,7 +103,7 @@ def test_a_service_on_a_full_disk_answers_and_says_what_is_the_matter(tmp_path: 
             assert client.get(f"/v1/documents/{zebra}").status_code == 200
             assert client.get(f"/v1/documents/{giraffe}").status_code == 404
         fill(filler, 0)
-        stopped = footnote(data, "serve", FOOTNOTE_PORT="0")
+        stopped = footnote(data, "serve", timeout=240, FOOTNOTE_PORT="0")
         assert stopped.returncode == 2
         assert "the disk is full" in stopped.stderr
         assert "Traceback" not in stopped.stderr
