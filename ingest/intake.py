@@ -121,9 +121,7 @@ class CatalogIntake:
             source = upload_source(upload)
             if document_id == derive_document_id(source, source.uri):
                 reason = "its document was removed"
-                self._outbox.finish(
-                    upload.id, SubmissionState.CANCELLED, reason=reason, documents=()
-                )
+                self._outbox.finish(upload.id, JobState.CANCELLED, reason=reason, documents=())
 
     def set_access(self, document_id: str, access: frozenset[str]) -> None:
         """Set who may read a document, effective at once; raises `NotFound`.

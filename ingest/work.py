@@ -6,8 +6,8 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ingest.discover import holds_lines, media_type, quote
-from ingest.originals import Originals
+from ingest.discover import holds_lines, media_type
+from ingest.originals import Originals, upload_source
 from ingest.pipeline import UPLOADED_BY, File, Ingestion, Known, remove_documents
 from ingest.recover import clean
 from ingest.visit import held_documents
@@ -19,7 +19,6 @@ from knowledge.models import (
     Principal,
     Source,
     Submission,
-    derive_id,
 )
 from knowledge.ports import Index, Ledger, Outbox, SourceSync
 
@@ -146,15 +145,3 @@ class SyncWork:
 
     def settle(self, job: Job, result: Result) -> None:
         """Leave everything: a sync that ends early is carried on by the next."""
-
-
-def upload_source(submission: Submission) -> Source:
-    """Return the source of all uploads of one name by one person to one collection.
-
-    So a later one becomes a new revision of the same document, and nobody can replace what
-    somebody else handed in under the same name.
-    """
-    who, name = submission.submitted_by, submission.name
-    identity = derive_id("upload", submission.collection, who, name)
-    uri = f"upload:{quote(who)}/{quote(name)}"
-    return Source(identity, kind="upload", uri=uri, collection=submission.collection)

@@ -98,7 +98,9 @@ class SqlOutbox:
     def unfinished(self, digest: str) -> list[Submission]:
         """List the uploads of these bytes that have not ended."""
         with self._database.reading() as connection:
-            return _load(connection, (submissions.c.digest == digest) & _OPEN, limit=10_000)
+            return _load(
+                connection, (submissions.c.digest == digest) & jobs.c.state.in_(OPEN), limit=10_000
+            )
 
     def wanted(self, digest: str) -> bool:
         """Say whether an unfinished upload, or one with a live document, rests on these bytes."""

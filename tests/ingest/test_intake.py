@@ -192,7 +192,7 @@ def test_a_document_removed_before_its_upload_was_finished_does_not_come_back(
     claimed = world.catalog.claim("a worker that is killed", lease=timedelta(0))
     assert claimed is not None
     file = world.file("a.txt", "text")
-    source = upload_source(claimed)
+    source = upload_source(taken)
     world.catalog.ensure_source(source)
     list(world.pipeline.ingest([replace(file, source=source, uri=source.uri)]))
     (found,) = world.find("text")  # visible, and the upload not yet done
