@@ -129,11 +129,7 @@ uv_install() {
 
 # Bytecode is written on first use: compiling all of it here takes longer and more disk.
 pip_install() {
-    local newest=''
-    # unstructured declares itself for Python below 3.14; all its libraries have wheels for 3.14
-    "$VENV_PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 14))' &&
-        newest=--ignore-requires-python
-    "$VENV_PYTHON" -m pip install --no-compile --constraint constraints.txt $newest "$@"
+    "$VENV_PYTHON" -m pip install --no-compile --constraint constraints.txt "$@"
 }
 
 # macOS has no `timeout`, and this also runs shell functions.
