@@ -91,7 +91,7 @@ class Settings(BaseSettings):
     max_documents_per_file: int = Field(
         200_000, ge=1, description="Most documents in one JSON-lines file."
     )
-    parse_seconds: int = Field(120, ge=1, description="Longest time to parse one file.")
+    parse_seconds: int = Field(100, ge=1, description="Longest time to parse one file.")
     parse_memory_mb: int = Field(2048, ge=256, description="Most memory to parse one file.")
     ocr_languages: str = Field(
         "eng", description="Languages of scanned pages, such as deu+eng; empty: no recognition."

@@ -42,7 +42,7 @@ class Limits:
     memory_mb: int = 2048
     """Beyond what the process holds before it starts. Linux limits what is asked for; everywhere
     the resident memory is watched, and whoever passes it is ended within a second."""
-    seconds: float = 120
+    seconds: float = 100
     """Processor time for the file, and wall time for each document in it."""
     max_file_mb: int = 200
 
