@@ -29,7 +29,7 @@ STOP_SECONDS = 10
 
 def serve(settings: Settings, *, ui: bool, say: Callable[[str], None]) -> None:
     """Answer over HTTP until told to stop; with `ui`, keep the page running beside it."""
-    faulthandler.enable()  # a process that the system kills, as for a full disk, says where it was
+    _say_where_it_died()
     if announced(settings.data_dir):  # say so before the port is found to be taken
         with contextlib.ExitStack() as brief:
             _owner(settings, brief, say)
@@ -80,6 +80,12 @@ def parse(settings: Settings) -> None:
     words = [str(word) for option in options.items() for word in option]
     command = [sys.executable, "-m", "ingest.parsing.server", *words]
     os.execve(sys.executable, command, parser_environment())  # noqa: S606 (our own module)
+
+
+def _say_where_it_died() -> None:
+    """Have a process that the system kills, as for a full disk, leave a trace."""
+    if sys.__stderr__ is not None:
+        faulthandler.enable(sys.__stderr__.fileno())
 
 
 def _owner(

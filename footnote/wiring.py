@@ -5,6 +5,7 @@ Everything heavy is imported where it is built, so that a command pays for what 
 
 from __future__ import annotations
 
+import logging
 import secrets
 import shutil
 import threading
@@ -16,7 +17,7 @@ from functools import cached_property
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Self
 
-from knowledge.errors import FootnoteError
+from knowledge.errors import CatalogUnavailable, FootnoteError
 from knowledge.models import Effort, Gap, Refused
 from knowledge.settings import Settings
 
@@ -49,6 +50,9 @@ if TYPE_CHECKING:
 
 VERSION = version("footnote")
 MODEL_ASKED_SECONDS = 10.0
+STORE_ASKED_SECONDS = 5.0
+
+log = logging.getLogger(__name__)
 
 
 class House:
@@ -381,7 +385,12 @@ class House:
 
     def _do_jobs(self, stop: threading.Event) -> None:
         self.worker.watch(self.keeper)
-        self.worker.run(stop, self._engine())
+        while not stop.is_set():
+            try:
+                self.worker.run(stop, self._engine())
+            except CatalogUnavailable as error:
+                log.warning("jobs wait: %s", error)
+                stop.wait(STORE_ASKED_SECONDS)
 
     def missing(self, *, quick: bool = False) -> Missing:
         """Say what the index lacks of what the catalog holds."""

@@ -15,7 +15,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions
+from sqlalchemy.exc import DBAPIError
 
+from knowledge.errors import CatalogUnavailable
 from knowledge.models import Job, Lane
 
 AT_ONCE: Mapping[Lane, int] = {Lane.QUICK: 2, Lane.LARGE: 1, Lane.BULK: 1}
@@ -41,12 +43,22 @@ class DbosEngine:
         self._name = name
 
     def start(self, perform: Callable[[str, int], None]) -> None:
-        """Begin to do what is queued, and what a former process of this name left unfinished."""
+        """Begin to do what is queued, and what a former process of this name left unfinished.
+
+        Raises `CatalogUnavailable` where nothing can be read or written.
+        """
         _Running.perform = perform
         if self._url.startswith("sqlite:///"):
             _create_private(Path(self._url.removeprefix("sqlite:///")))
-        DBOS(config=self._config())
-        DBOS.launch()
+        try:
+            DBOS(config=self._config())
+            DBOS.launch()
+            self._register()
+        except DBAPIError as error:
+            self.stop()
+            raise CatalogUnavailable(f"the store of jobs does not answer: {error.orig}") from error
+
+    def _register(self) -> None:
         for lane, at_once in AT_ONCE.items():
             DBOS.register_queue(
                 _queue(lane),

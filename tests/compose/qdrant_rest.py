@@ -60,6 +60,7 @@ class _Store:
             ("GET", _route("/exists"), self.exists),
             ("PUT", _route("/index"), self.index_field),
             ("PUT", _route("/points"), self.upsert),
+            ("POST", _route("/points"), self.retrieve),
             ("POST", _route("/points/query"), self.query),
             ("POST", _route("/points/count"), self.count),
             ("POST", _route("/points/delete"), self.delete),
@@ -111,6 +112,17 @@ class _Store:
         self._known(name)
         self.client.upsert(name, _parse(models.PointsList, body).points, wait=True)
         return _done()
+
+    def retrieve(self, name: str, body: Json) -> object:
+        self._known(name)
+        asked = _parse(models.PointRequest, body)
+        found = self.client.retrieve(
+            name,
+            asked.ids,
+            with_payload=asked.with_payload or False,
+            with_vectors=asked.with_vector or False,
+        )
+        return [record.model_dump(mode="json") for record in found]
 
     def query(self, name: str, body: Json) -> object:
         self._known(name)

@@ -84,15 +84,12 @@ def test_rounded_vectors_find_the_same_in_a_small_set(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     judged = _asked("clapnq-a")
-    relevant = {each for gains in judged.qrels.values() for each in gains}
-    rows = list(itertools.islice(beir.rows(judged.corpus), 300))
-    documents = {str(row["_id"]): _text(row) for row in rows}
-    queries = {
-        query: text
-        for query, text in judged.queries.items()
-        if judged.qrels[query].keys() <= documents.keys() & relevant
-    }
-    assert len(queries) >= 40
+    queries = dict(itertools.islice(judged.queries.items(), 50))
+    wanted = {each for query in queries for each in judged.qrels[query]}
+    rows = list(beir.rows(judged.corpus))
+    rows.sort(key=lambda row: str(row["_id"]) not in wanted)  # the relevant ones come first
+    documents = {str(row["_id"]): _text(row) for row in rows[:300]}
+    assert wanted <= documents.keys()
     qrels = {query: judged.qrels[query] for query in queries}
     small = beir.Set(judged.name, judged.corpus, queries, qrels)
     _compare(small, documents, capsys, most_lost=0.02)

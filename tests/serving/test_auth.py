@@ -220,6 +220,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /v1/documents": {"files": {"file": ("note.txt", b"A note.")}},
     "PUT /v1/documents/{document_id}/access": {"json": {"access": ["g:hr"]}},
     "POST /v1/ingest": {"json": {"paths": ["/nowhere"]}},
+    "POST /v1/reindex": {"json": {"action": "discard"}},
     "POST /v1/sources": {"json": {"name": "docs", "uri": "/nowhere"}},
     "PATCH /v1/sources/{source_id}": {"json": {"paused": True}},
     "POST /v1/sources/{source_id}/sync": {"json": {}},
