@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -147,7 +146,7 @@ def _watches(data: Path, docs: Path) -> None:
         seen = _until(watching.stdout.readline, "removed")
         assert Path(seen["uri"]).name == "gnu.txt"
     finally:
-        watching.send_signal(signal.SIGINT)
+        watching.terminate()  # an interrupt may be ignored below this process
         watching.communicate(timeout=30)
 
 
