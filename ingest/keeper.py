@@ -19,6 +19,7 @@ from ingest.sources.kinds import described, kind_of
 from ingest.sync import Sync, files_source
 from ingest.visit import Place, held_documents
 from knowledge.errors import (
+    FAULTS,
     CatalogUnavailable,
     ConfigurationError,
     FootnoteError,
@@ -42,16 +43,6 @@ LEASE = timedelta(minutes=2)
 RETRY_SECONDS = 300
 """After a failed sync, where the schedule has no shorter time."""
 _LOOK_SECONDS = 0.5
-# A fault of ours, or of a driver, in one source; it is noted with the source.
-_FAULTS = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
 _NOTHING = Freshness(documents=0, changes=0)
 
 
@@ -172,7 +163,7 @@ class Keeper:
             except FootnoteError as error:
                 run.fail(str(error))
                 raise
-            except _FAULTS:
+            except FAULTS:
                 run.fail("an error of this service, which its log describes")
                 raise
             finally:

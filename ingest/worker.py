@@ -23,6 +23,7 @@ from ingest.pipeline import Ingestion
 from ingest.recover import copy_access, freeze, recover
 from ingest.work import Result, SyncWork, UploadWork, Work
 from knowledge.errors import (
+    FAULTS,
     CatalogUnavailable,
     FootnoteError,
     IndexUnavailable,
@@ -55,16 +56,6 @@ _NOTE_SECONDS = 1.0
 _GIVE_WAY_SECONDS = 30.0
 _AWAY = (CatalogUnavailable, IndexUnavailable, ParserFailed, SourceBusy, SourceUnavailable)
 """No fault of what the job was given."""
-# A fault of ours in one job must not keep the others waiting; it is logged in full.
-_FAULTS = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +137,7 @@ class Worker:
                     self._tidy(engine)
                 except (CatalogUnavailable, IndexUnavailable) as error:
                     log.warning("jobs wait: %s", error)
-                except _FAULTS:
+                except FAULTS:
                     log.exception("jobs go on after a fault")
                 self._rest(stop)
         finally:
@@ -205,7 +196,7 @@ class Worker:
         except FootnoteError as refusal:
             result.refusals.append(str(refusal))
             whole = True
-        except _FAULTS:
+        except FAULTS:
             log.exception("job %s (%s) failed", job.id, job.name)
             result.refusals.append("an error of this service, which its log describes")
             whole = True
@@ -270,7 +261,7 @@ class Worker:
             except (CatalogUnavailable, IndexUnavailable):
                 self._owed[job_id] = write
                 raise
-            except _FAULTS:
+            except FAULTS:
                 log.exception("the end of job %s was not tidy", job_id)
 
     @contextmanager

@@ -99,3 +99,16 @@ class ModelError(FootnoteError):
     def __init__(self, message: str, *, code: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+FAULTS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What a fault of ours, or of a driver, raises. One in one job or source must not stop the others:
+whoever goes through many catches these, logs them in full, and goes on."""
