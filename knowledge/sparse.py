@@ -10,10 +10,12 @@ import math
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+from knowledge import compounds
+from knowledge.compounds import COMPOUNDING
 from knowledge.models import SparseVector, TermStatistics
-from knowledge.terms import terms
+from knowledge.terms import language_of, other_stems, stemmed, terms
 
 _PARTS = re.compile(r"[^\W\d_]+|\d+")
 _SATURATION = 0.9
@@ -28,7 +30,7 @@ less than 0.003 at this small length weight."""
 class Bm25Encoder:
     """Implements the `SparseEncoder` door; stateless, and safe to share between threads."""
 
-    version = "bm25-1"
+    version = "bm25-2"
 
     def encode_passage(self, text: str) -> SparseVector:
         """Weigh each term by its saturated frequency; an empty text gives an empty vector."""
@@ -44,19 +46,40 @@ class Bm25Encoder:
     def encode_query(self, text: str, statistics: TermStatistics) -> SparseVector:
         """Weigh each term by its rarity; with empty statistics all terms weigh the same.
 
-        A term that nothing holds, such as FY2018, is also searched by its letters and its digits.
+        A term that nothing holds is also searched by its parts, such as FY and 2018, or Spiel and
+        Zeit, and by the stems that it would have in texts of other languages.
         """
         counts = Counter(map(_term_id, _sought(text, statistics)))
         return _vector({term: count * _rarity(term, statistics) for term, count in counts.items()})
 
 
 def _sought(text: str, statistics: TermStatistics) -> Iterator[str]:
-    for term in terms(text):
+    def held(term: str) -> bool:
+        return _term_id(term) in statistics.frequencies
+
+    latin = language_of(text)
+    for word, term in stemmed(text, latin):
         yield term
-        parts = _PARTS.findall(term)
-        unknown = statistics.chunks and _term_id(term) not in statistics.frequencies
-        if unknown and len(parts) > 1:
-            yield from terms(" ".join(parts))
+        if statistics.chunks and not held(term):
+            yield from _otherwise(word, latin, held)
+
+
+def _otherwise(word: str, latin: str, held: Callable[[str], bool]) -> Iterator[str]:
+    """Yield what else to look for where nothing holds a word as it is.
+
+    Parts of letters and digits that nothing holds may be in passages that only few may read.
+    """
+    parts = _PARTS.findall(word)
+    if len(parts) > 1:
+        yield from terms(" ".join(parts), latin)
+    elif word.isalpha():
+        yield from sorted(filter(held, other_stems(word)))
+        if latin in COMPOUNDING:
+
+            def known(part: str) -> str:
+                return next(filter(held, terms(part, latin)), "")
+
+            yield from compounds.parts(word, known)
 
 
 def _term_id(term: str) -> int:

@@ -56,10 +56,11 @@ def normalise_for_match(text: str) -> str:
 
 # --- words --------------------------------------------------------------------------------------
 
-# Scripts written without spaces between words; their runs become overlapping pairs of characters.
+# Scripts written without spaces between words, and Korean, which joins particles to words; their
+# runs become overlapping pairs of characters.
 _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
-    "\uf900-\ufaff\U00020000-\U0003ffff"
+    "\uac00-\ud7a3\uf900-\ufaff\U00020000-\U0003ffff"
 )
 
 
@@ -87,7 +88,7 @@ def words(text: str) -> list[str]:
 
     A compound appears in parts and also whole, without its separators, so that spellings such as
     `INV-2024/017`, `TGF-beta` or `1,000` find each other; decimals keep their point. Scripts
-    written without spaces appear as pairs of characters.
+    written without spaces, and Korean, appear as pairs of characters.
 
     >>> words("Pay 1,000.50 for INV-2024/017, non-smoking.")
     ['pay', '1000.50', 'for', 'inv2024017', 'inv', '2024', '017', 'nonsmoking', 'non', 'smoking']

@@ -139,3 +139,18 @@ def test_a_term_that_nothing_holds_is_also_searched_by_its_letters_and_digits() 
     assert sought("fy") | year < unknown  # and the term itself, which hidden passages may hold
     assert sought("B2B") == set(encoder.encode_passage("B2B").indices)
     assert len(sought("dividends")) == 1
+
+
+def test_a_compound_that_nothing_holds_is_searched_by_its_parts() -> None:
+    known = snapshot(["Das Spiel ist aus und die Zeit ist um", "ein Tag"])
+    question = "Wie lang ist die Spielzeit?"
+    assert score(question, "Das Spiel ist aus", known) > 0
+    assert score("How long is the Spielzeit?", "Das Spiel ist aus", known) == 0
+    assert score(question, "Das Spiel ist aus", EMPTY) == 0
+
+
+def test_a_word_in_a_text_of_another_language_is_found_by_its_stem_there() -> None:
+    german = "Die Rechnungen sind mit der Karte zu zahlen"
+    assert score("rechnungen", german, snapshot([german])) > 0
+    assert score("rechnungen", german, EMPTY) == 0  # nothing says that there are German texts
+    assert score("rechnungen", "Secret: die Rechnungen sind da", snapshot(["open"])) == 0
