@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from pathlib import Path
@@ -30,6 +30,8 @@ class Precision(StrEnum):
     INT8 = "int8"
 
 
+_STRETCH = 100_000
+"""Characters that are tokenised at once."""
 _FEW = 4
 """So many texts are a question rather than a document: embedded at once in the calling thread."""
 
@@ -89,8 +91,14 @@ class SentenceTransformerEmbedder:
 
     def token_spans(self, text: str) -> list[Span]:
         """Return the span of every token of `text`, in order, without special tokens."""
-        encoding = self._tokenizer.encode(text, add_special_tokens=False)
-        return [Span(start, end) for start, end in encoding.offsets if start < end]
+        return [
+            Span(stretch.start + start, stretch.start + end)
+            for stretch in _stretches(text)
+            for start, end in self._tokenizer.encode(
+                stretch.cut(text), add_special_tokens=False
+            ).offsets
+            if start < end
+        ]
 
     def _forward(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
         import torch
@@ -101,6 +109,24 @@ class SentenceTransformerEmbedder:
             vectors = self._model(features)["sentence_embedding"].float()
             vectors = torch.nn.functional.normalize(vectors, dim=1)
         return [tuple(vector) for vector in vectors.cpu().tolist()]
+
+
+def _stretches(text: str) -> Iterator[Span]:
+    """Cut a long text before white space, where no token goes on.
+
+    The tokenizer keeps some hundred bytes per token until it has seen all of what it is given.
+    """
+    start = 0
+    while start < len(text):
+        end = min(start + _STRETCH, len(text))
+        if end < len(text) and (space := _last_space(text, start + 1, end)):
+            end = space
+        yield Span(start, end)
+        start = end
+
+
+def _last_space(text: str, start: int, end: int) -> int | None:
+    return next((i for i in range(end - 1, start - 1, -1) if text[i].isspace()), None)
 
 
 def precision_here(*, documents: bool, bundled: bool) -> Precision:

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from knowledge.embedding import embedder as embedder_module
 from knowledge.embedding.embedder import Precision, SentenceTransformerEmbedder
 from knowledge.embedding.niced import NicedEmbedder
 from knowledge.errors import ConfigurationError
@@ -123,6 +124,22 @@ class TestTokenSpans:
         self, embedder: SentenceTransformerEmbedder
     ) -> None:
         assert len(embedder.token_spans("word " * 5000)) == 5000
+
+    @given(text=st.text(alphabet="ab -.\n\u0301é東"), stretch=st.integers(9, 20))
+    def test_a_text_in_stretches_has_the_tokens_of_the_whole(
+        self, embedder: SentenceTransformerEmbedder, text: str, stretch: int
+    ) -> None:
+        words = " ".join(word[:8] for word in text.split(" "))  # a longer one may be cut apart
+        whole = embedder.token_spans(words)
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(embedder_module, "_STRETCH", stretch)
+            assert embedder.token_spans(words) == whole
+
+    def test_one_word_without_an_end_is_no_reason_to_hang(
+        self, embedder: SentenceTransformerEmbedder
+    ) -> None:
+        spans = embedder.token_spans("a" * 250_000)
+        assert spans[-1].end == 250_000
 
     @given(text=st.text())
     def test_spans_are_in_order_and_inside_the_text(
