@@ -47,6 +47,9 @@ UNAVAILABLE = "unavailable"
 """The code of a `ParserFailed` that is no fault of the file."""
 EMBED_TEXTS = 64
 """How many texts the embedder is handed at once."""
+LISTED_LINES = 1000
+"""Refused lines of one file that are each noted; noting takes a transaction, and a file of nothing
+else can have a million."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +145,15 @@ class _Work:
     """What is embedded, one per chunk."""
     sparse: Sequence[SparseVector]
     sketch: Sketch | None
+
+
+@dataclass(frozen=True, slots=True)
+class _BadLine:
+    """A line of a JSON-lines file that is no document."""
+
+    uri: str
+    code: str
+    reason: str
 
 
 class _Quarantined(Exception):
@@ -272,13 +284,26 @@ class Pipeline:
         )
         if note is not None:
             raise _Quarantined(note)
-        for number, parsed in enumerate(self._parse(file, digest, group), start=1):
-            if number > self._sizes.max_documents:
-                raise TooLarge(
-                    f"more than {self._sizes.max_documents} documents in one file; "
-                    "split it, or raise FOOTNOTE_MAX_DOCUMENTS_PER_FILE"
-                )
-            yield self._document(file, parsed, number, digest, seen)
+        read = enumerate(self._parse(file, digest, group), start=1)
+        found = (self._document(file, parsed, number, digest, seen) for number, parsed in read)
+        yield from self._noted(file, found)
+
+    def _noted(
+        self, file: File, found: Iterable[_Draft | IngestEvent | _BadLine]
+    ) -> Iterator[_Draft | IngestEvent]:
+        """Refuse the bad lines: the first of them one by one, the rest together."""
+        bad = 0
+        for each in found:
+            if not isinstance(each, _BadLine):
+                yield each
+                continue
+            bad += 1
+            if bad <= LISTED_LINES:
+                yield self._refuse(file, each.uri, code=each.code, reason=each.reason)
+        if bad > LISTED_LINES:
+            more = bad - LISTED_LINES
+            reason = f"{more} more lines were refused; the first {LISTED_LINES} are listed"
+            yield self._refuse(file, f"{file.uri}#more lines", code="bad_line", reason=reason)
 
     def _parse(self, file: File, digest: str, group: Sequence[_Draft]) -> Iterable[Parsed]:
         """Read the file, unless the same bytes were read before and what they gave is at hand."""
@@ -293,16 +318,20 @@ class Pipeline:
 
     def _document(
         self, file: File, parsed: Parsed, number: int, digest: str, seen: set[str]
-    ) -> _Draft | IngestEvent:
+    ) -> _Draft | IngestEvent | _BadLine:
+        if number > self._sizes.max_documents:
+            raise TooLarge(
+                f"more than {self._sizes.max_documents} documents in one file; "
+                "split it, or raise FOOTNOTE_MAX_DOCUMENTS_PER_FILE"
+            )
         key = _key(file, parsed, number)
         uri = f"{file.uri}#{quote(key)}" if key else file.uri
         if parsed.error:
-            bad = f"{file.uri}#{parsed.title}"
-            return self._refuse(file, bad, code="bad_line", reason=parsed.error)
+            return _BadLine(f"{file.uri}#{parsed.title}", "bad_line", parsed.error)
         identity = document_id(file.source, file.seed or file.uri, key)
         if identity in seen:
             reason = f"the id {key!r} stands in this file more than once; the first one counts"
-            return self._refuse(file, f"{uri}#line {number}", code="duplicate_id", reason=reason)
+            return _BadLine(f"{uri}#line {number}", "duplicate_id", reason)
         seen.add(identity)
         if file.holds_lines:
             digest = _line_digest(parsed)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ingest import pipeline
 from ingest.chunk import embedding_text
 from ingest.likeness import signature
 from ingest.pipeline import Likeness, Sizes
@@ -115,6 +116,22 @@ def test_bad_and_repeated_lines_are_reported_and_the_rest_goes_on(world: World) 
     ]
     assert {each.code for each in world.catalog.refused()} == {"duplicate_id", "bad_line"}
     assert world.texts("first")[0] == "first"
+
+
+def test_of_very_many_bad_lines_the_first_are_listed_and_the_rest_counted(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "LISTED_LINES", 2)
+    events = world.ingest("c.jsonl", "\n".join(["{broken"] * 5 + ['{"text": "good"}']))
+    assert sorted(event.uri.partition("#")[2] for event in events) == [
+        "line 1",
+        "line 2",
+        "line 6",
+        "more lines",
+    ]
+    assert {each.reason for each in world.catalog.refused()} >= {
+        "3 more lines were refused; the first 2 are listed"
+    }
 
 
 def test_a_file_that_became_unreadable_is_noted_and_stays_what_it_was(world: World) -> None:
