@@ -39,7 +39,7 @@ def reindex(settings: Settings, wish: Wish, *, as_json: bool, say: Callable[[str
             return 0
         steps = desk.reindex(wish.action, golden=wish.golden, loss=wish.loss, force=wish.force)
         last = _shown(steps)
-    print(json.dumps(last) if as_json else _verdict(wish, last))
+    print(json.dumps(last) if as_json else verdict(wish, last))
     return 1 if last.get("switched") is False else 0
 
 
@@ -53,9 +53,12 @@ def _shown(steps: Iterable[Json]) -> Json:
     return last
 
 
-def _verdict(wish: Wish, last: Json) -> str:
+def verdict(wish: Wish, last: Json) -> str:
+    """Return what people are told of the last step."""
     if wish.action == "discard":
         return "Discarded; its room on the disk is free again."
+    if last["note"]:
+        return f"Not switched: {last['note']}. Questions are answered as before."
     if wish.action == "back":
         return "The former generation is live again. To return: footnote reindex --back"
     recall = f"recall@10 of the golden set: {last['before']:.3f} before, {last['after']:.3f} after"

@@ -31,6 +31,8 @@ from knowledge.ports import Generations, Ledger, Library, Parser, VectorSpace
 
 BATCH = 64
 """Documents that are carried on together."""
+ROUNDS = 20
+"""So often what came in meanwhile is followed without anything standing by, then it is told."""
 LOSS = 0.02
 """How much of the golden set's recall@10 a new generation may lose."""
 
@@ -52,6 +54,8 @@ class Step:
     after: float | None = None
     """The same in the new one."""
     switched: bool | None = None
+    note: str = ""
+    """Why it was not switched, where that is no question of recall."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +83,9 @@ def reindex(
     """Build the generation, measure it and switch to it; yield steps, the last one with a verdict.
 
     It is not switched when recall@10 falls by more than `loss`, unless by `force`; then it is kept,
-    so that one can look into it, and a later call measures it again. May be interrupted at any
-    place and called again. Raises `IndexUnavailable` or `CatalogUnavailable`.
+    so that one can look into it, and a later call measures it again. Nor is it while documents
+    change as fast as they are read, `force` or not: the last step's note says so. May be
+    interrupted at any place and called again. Raises `IndexUnavailable` or `CatalogUnavailable`.
     """
     kept = 0
     for step in _build(plan, catalog):
@@ -90,35 +95,64 @@ def reindex(
     before, after = (recall(asked, each, catalog, catalog) for each in (plan.live, plan.new))
     catalog.measured(plan.generation.number, before=before, after=after)
     good = force or after >= before - loss
-    while good and catalog.switch_generation(plan.generation.number):
-        yield from _build(plan, catalog)  # what came in meanwhile
-    if good:
-        freeze(catalog)
+    late = (yield from _switch(plan, catalog)) if good else 0
+    switched = good and not late
+    if switched:
         clean(catalog, plan.new.index)
-    total = catalog.progress(plan.generation.number)[1]
-    yield Step(total, total, kept, before, after, switched=good)
+    done, total = _progress(plan, catalog, switched=switched)
+    yield Step(done, total, kept, before, after, switched=switched, note=_restless(late))
 
 
 def go_back(plan: Plan, catalog: Catalog) -> Iterator[Step]:
     """Make the former generation live again; what came since is brought into it first.
 
-    `plan` is that of the former generation. It is not measured: it was good enough before.
+    `plan` is that of the former generation. It is not measured: it was good enough before. Of what
+    changes all the time, see `reindex`.
     """
-    while catalog.switch_generation(plan.generation.number):
+    late = yield from _switch(plan, catalog)
+    done, total = _progress(plan, catalog, switched=not late)
+    yield Step(done, total, switched=not late, note=_restless(late))
+
+
+def _switch(plan: Plan, catalog: Catalog) -> Generator[Step, None, int]:
+    """Switch as soon as nothing is behind; return how much is, if that does not come to an end.
+
+    What came in meanwhile is followed, for as long as that leaves less to follow.
+    """
+    fewest, rounds = None, 0
+    while late := catalog.switch_generation(plan.generation.number):
+        rounds = 0 if fewest is None or late < fewest else rounds + 1
+        fewest = late if fewest is None else min(fewest, late)
+        if rounds >= ROUNDS:
+            return late
         yield from _build(plan, catalog)
     freeze(catalog)
-    total = catalog.progress(plan.generation.number)[1]
-    yield Step(total, total, switched=True)
+    return 0
+
+
+def _progress(plan: Plan, catalog: Catalog, *, switched: bool) -> tuple[int, int]:
+    done, total = catalog.progress(plan.generation.number)
+    return (total, total) if switched else (done, total)
+
+
+def _restless(late: int) -> str:
+    if not late:
+        return ""
+    which = "1 document changes" if late == 1 else f"{late:,} documents change"
+    return f"{which} as fast as they are read; stop what changes them, and run it again"
 
 
 def _build(plan: Plan, catalog: Catalog) -> Iterator[Step]:
-    """Bring the generation up to all live documents, as many at once as share their disk syncs."""
+    """Bring the generation up to all live documents, as many at once as share their disk syncs.
+
+    Each is tried once: one that changed meanwhile is left to the next time.
+    """
     number, kept = plan.generation.number, 0
     stuck: set[str] = set()
     while behind := catalog.behind(number, limit=BATCH + len(stuck)):
         wanted = [each for each in behind if each not in stuck]
         if not wanted:
-            break  # each of them changes as fast as it is read; the switch looks at them again
+            break
         found = [each for each in map(catalog.stored, wanted) if each is not None]
         readings = [_reading(plan, *each) for each in found]
         kept += sum(not each.anew for each in readings)

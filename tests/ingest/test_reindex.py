@@ -7,7 +7,7 @@ import pytest
 
 from ingest.golden import GoldenQuestion, make_questions
 from ingest.pipeline import Pipeline, Sizes
-from ingest.reindex import Plan, Step, go_back, reindex
+from ingest.reindex import ROUNDS, Plan, Step, go_back, reindex
 from knowledge.errors import IndexUnavailable, NotFound
 from knowledge.index.family import IndexFamily
 from knowledge.models import Generation, GenerationState, Parsed
@@ -177,6 +177,54 @@ def test_what_is_added_changed_and_removed_meanwhile_is_followed(site: Site) -> 
     assert "Paris" in site.world.texts("rate in Paris")[0]
     assert not any("Rome" in text for text in site.world.texts("rate in Rome"))
     assert [index.count() for index in site.family.all()] == [10, 10]
+
+
+class Changing:
+    """Changes a document whenever a revision of the new generation is about to stand by."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._left = 1_000
+        self.changes = 0
+
+    def __call__(self, state: str) -> None:
+        if state == "upserted" and self._left > 0:
+            self._left -= 1
+            self.changes += 1
+            self._site.put("Oslo.md", f"# Travel to Oslo\n\nThe rate is {self.changes} crowns.\n")
+
+    def rest(self) -> None:
+        self._left = 0
+
+
+def test_a_document_that_changes_as_fast_as_it_is_read_is_told_and_not_waited_for(
+    site: Site,
+) -> None:
+    changing = Changing(site)
+    plan = site.plan(site.begin(), passed=changing)
+    step = site.run(plan, force=True)
+    assert changing.changes <= ROUNDS + 3
+    assert (step.done, step.total, step.switched) == (9, 10, False)
+    assert step.note.startswith("1 document changes as fast as they are read")
+    assert f"{changing.changes} crowns" in site.world.texts("rate in Oslo")[0]
+    changing.rest()
+    assert site.run(plan).switched
+
+
+def test_going_back_does_not_wait_for_it_either(site: Site) -> None:
+    first = site.catalog.generation(GenerationState.LIVE)
+    assert first is not None
+    new = site.begin()
+    site.run(site.plan(new))
+    site.use(new)
+    changing = Changing(site)
+    changing("upserted")
+    last = list(go_back(site.plan(first, passed=changing), site.catalog))[-1]
+    assert (last.done, last.total, last.switched) == (9, 10, False)
+    assert "stop what changes them" in last.note
+    live = site.catalog.generation(GenerationState.LIVE)
+    assert live is not None
+    assert live.number == new.number
 
 
 def test_one_goes_back_with_one_call_and_takes_along_what_came_since(site: Site) -> None:
