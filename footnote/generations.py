@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ class Reindexer:
 
     def build(
         self, golden: Path | None = None, *, loss: float = LOSS, force: bool = False
-    ) -> Iterator[Step]:
+    ) -> Generator[Step, None, None]:
         """Build a generation by the settings of now, or go on with it, and switch if it is good.
 
         Raises `ConfigurationError` when what is live was made by these settings already.

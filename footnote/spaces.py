@@ -100,6 +100,7 @@ class Spaces:
     def begin(self, state: GenerationState) -> Generation:
         """Begin a generation with the settings of now; one that was building is given up."""
         embedder = self._model(self._wanted_model)
+        self.family.prune(ahead=1)
         return self._catalog.begin_generation(
             versions=self._versions(embedder),
             model=self._wanted_model,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-import shutil
 import threading
 import time
 import uuid
@@ -184,7 +183,9 @@ class House:
             key = settings.qdrant_api_key.get_secret_value()
             drop(settings.qdrant_url, key, _numbered(settings.qdrant_collection, number))
         else:
-            shutil.rmtree(settings.data_dir / _numbered("index", number), ignore_errors=True)
+            from knowledge.index import edge
+
+            edge.drop(settings.data_dir / _numbered("index", number))
 
     def _versions(self, embedder: Embedder) -> str:
         from ingest.parse import JailedParser
@@ -262,6 +263,7 @@ class House:
 
         if self.settings.embedded:
             recover(self.catalog, self.index, self.catalog, exclusive=True)
+            self.spaces.family.prune(ahead=1)
             self.catalog.release_feeds()
         folders = FolderSync(
             pipeline=self.pipeline,

@@ -118,6 +118,12 @@ class EdgeIndex:
                 self._shard.flush()
 
 
+def drop(folder: Path) -> None:
+    """Delete what is stored in a folder, also half made or half deleted; nobody has it open."""
+    for each in (folder, _aside(folder)):
+        shutil.rmtree(each, ignore_errors=True)
+
+
 def _sync(file: Path) -> None:
     try:
         with file.open("rb") as stream:
@@ -144,7 +150,7 @@ def _open(folder: Path, dimension: int) -> edge.EdgeShard:
 
 def _create(folder: Path, config: edge.EdgeConfig) -> None:
     """Make an empty store aside and move it into place: a crash leaves all of it or nothing."""
-    aside = folder.with_name(f"{folder.name}.new")
+    aside = _aside(folder)
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     shard = edge.EdgeShard.create(str(aside), config)
@@ -153,6 +159,10 @@ def _create(folder: Path, config: edge.EdgeConfig) -> None:
         shard.update(edge.UpdateOperation.create_field_index(field, kind))
     shard.close()
     aside.rename(folder)
+
+
+def _aside(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.new")
 
 
 def _edge_point(point: Point) -> edge.Point:

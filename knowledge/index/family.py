@@ -44,10 +44,16 @@ class IndexFamily:
         """Return the indexes of all generations that are kept."""
         return [self.opened(generation) for generation in self._kept()]
 
-    def prune(self) -> None:
-        """Delete the indexes of generations that are kept no more."""
+    def prune(self, *, ahead: int = 0) -> None:
+        """Delete the indexes of generations that are kept no more.
+
+        Numbers are counted on from the largest that is kept, so the last one that was discarded
+        comes again. Who begins or starts looks so many numbers `ahead` for what a crash has left
+        of it; before the first generation, nothing is known to be left over.
+        """
         kept = {generation.number for generation in self._kept()}
-        for number in set(range(1, max(kept, default=0))) | self._open.keys():
+        end = max(kept) + 1 + ahead if kept else 0
+        for number in set(range(1, end)) | self._open.keys():
             if number not in kept:
                 with self._lock:
                     if index := self._open.pop(number, None):

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
+from footnote.reindexing import Wish, verdict
 from footnote.wiring import House
 from knowledge.errors import ConfigurationError
+from knowledge.index.family import IndexFamily
 from knowledge.models import Generation
 from knowledge.ports import Embedder, Index
 from knowledge.settings import Settings
@@ -121,6 +125,52 @@ def test_a_golden_set_of_ones_own_is_asked(filled: Settings, docs: Path, tmp_pat
     with TwoModels(with_model(filled)) as house:
         last = list(house.reindexer.run("build", golden=golden))[-1]
         assert (last["before"], last["switched"]) == (1.0, True)
+
+
+def discard_and_crash(settings: Settings) -> None:
+    """Leave the index of a discarded generation on the disk, as a kill before its end does."""
+    with TwoModels(with_model(settings)) as house:
+        with closing(house.reindexer.build()) as steps:
+            next(steps)
+        house.catalog.discard_generation(2)
+    assert folders(settings) == ["index", "index-2"]
+
+
+def test_what_a_crash_left_of_a_discarded_generation_is_gone_at_the_next_start(
+    filled: Settings,
+) -> None:
+    discard_and_crash(filled)
+    with TwoModels(filled) as house:
+        _ = house.intake
+        assert folders(filled) == ["index"]
+
+
+def test_nor_is_it_in_the_way_of_the_next_generation_which_bears_the_same_number(
+    filled: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    discard_and_crash(filled)
+    shutil.copytree(filled.data_dir, copy := filled.data_dir.with_name("copy"))
+    smaller = filled.model_copy(update={"chunk_tokens": 64})
+    copied = smaller.model_copy(update={"data_dir": copy})
+    prune = IndexFamily.prune
+    with monkeypatch.context() as without:
+        without.setattr(IndexFamily, "prune", lambda self, ahead=0: prune(self))
+        with (
+            TwoModels(copied) as control,
+            pytest.raises(ConfigurationError, match="another embedding model"),
+        ):
+            list(control.reindexer.run("build"))
+    with TwoModels(smaller) as house:
+        assert list(house.reindexer.run("build"))[-1]["switched"]
+        assert "Oslo" in first(house, "Oslo")
+
+
+def test_what_stood_in_the_way_of_a_switch_is_told_in_words() -> None:
+    last = {"note": "1 document changes as fast as they are read", "switched": False}
+    assert verdict(Wish("build"), last) == (
+        "Not switched: 1 document changes as fast as they are read. "
+        "Questions are answered as before."
+    )
 
 
 @pytest.fixture
