@@ -24,37 +24,49 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
+from sqlalchemy import true
+
+from footnote.generations import Reindexer
+from footnote.spaces import Spaces
 from ingest.intake import CatalogIntake
 from ingest.originals import Originals
-from ingest.pipeline import File, Pipeline, Sizes
+from ingest.pipeline import File, Following, Pipeline, Sizes, versions_at_hand
 from ingest.recover import clean, recover
 from ingest.sync import FolderSync
 from ingest.worker import Pace, Worker
 from knowledge.blobs import FolderBlobs
+from knowledge.catalog import generations
 from knowledge.catalog.store import SqlCatalog
 from knowledge.disk import DISK_FULL
 from knowledge.errors import CatalogUnavailable, ConfigurationError, IndexUnavailable, NotFound
 from knowledge.index import edge
 from knowledge.index.edge import EdgeIndex
+from knowledge.index.family import IndexFamily
 from knowledge.models import (
     DEFAULT_COLLECTION,
     EVERYONE,
+    Generation,
+    GenerationState,
     IngestEvent,
     Outcome,
     Point,
     Principal,
     RevisionState,
 )
-from knowledge.ports import VectorSpace
+from knowledge.settings import Settings
 from knowledge.sparse import Bm25Encoder
 from tests.fakes import FakeEmbedder
 from tests.ingest.world import OpenParser
 
 ANN = Principal("ann")
-CHUNK_TOKENS = 32
+CHUNK_TOKENS = (32, 40, 60)
+"""One of them makes a generation; the live one tells how its documents must be cut."""
 DIMENSION = 16
 STATES = ("received", "parsed", "embedded", "upserting", "upserted", "switched", "cleaning")
 """Named places to be killed at; `upserting` is between two halves of the points of a group."""
+REINDEX_STATES = ("building", "gate", "switch", "clearing")
+"""Those of a re-index: any step of a revision that will stand by, before and after the verdict is
+written, in the transaction that switches and right after it, before and after a folder is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +85,13 @@ class Job:
     """The uris of documents to be removed for good."""
     operations: tuple[str, ...] = ("hand in", "remove", "sync", "work")
     """In this order; see `OPERATIONS`."""
+    wish: str = "build"
+    """What a re-index does: `build` goes on with what was begun, `anew` gives that up and begins
+    over, `discard` gives one up, `back` returns to the former one."""
     kind: str = "sound"
     """`hasty` makes visible before it upserts; `boastful` promises before it has done anything;
-    `forgetful` never deletes a point; `greedy` does not look how much of the disk is left."""
+    `forgetful` never deletes a point; `greedy` does not look how much of the disk is left; `eager`
+    takes a generation that was begun for one that is complete."""
 
 
 class TornIndex(EdgeIndex):
@@ -110,6 +126,26 @@ class Killer:
         self._left -= state == self._state
         if self._left == 0 and self._state:
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+class WatchedCatalog(SqlCatalog):
+    """Says when a new generation is judged and when it becomes live."""
+
+    passed: Callable[[str], None] = staticmethod(lambda _: None)
+
+    def measured(self, number: int, *, before: float, after: float) -> None:
+        self.passed("gate")
+        super().measured(number, before=before, after=after)
+        self.passed("gate")
+
+    def switch_generation(self, number: int) -> int:
+        with self.transaction():
+            behind = super().switch_generation(number)
+            if not behind:
+                self.passed("switch")
+        if not behind:
+            self.passed("switch")
+        return behind
 
 
 class HastyPipeline(Pipeline):
@@ -149,17 +185,17 @@ class Child:
         self._job = job
         self._promises = os.open(job.promises, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         data = Path(job.data)
-        passed = Killer(job.state, job.nth)
-        self._catalog = SqlCatalog.open(f"sqlite:///{data / 'catalog.sqlite'}")
-        index = ForgetfulIndex if job.kind == "forgetful" else TornIndex
-        self._index = index(data / "index", passed)
-        pipeline = PIPELINES.get(job.kind, Pipeline)(
-            parser=OpenParser(),
-            space=VectorSpace(FakeEmbedder(dimension=DIMENSION), Bm25Encoder(), self._index),
-            ledger=self._catalog,
-            sizes=Sizes(chunk_tokens=CHUNK_TOKENS, group_documents=4),
-            passed=passed,
-        )
+        self._passed = Killer(job.state, job.nth)
+        self._catalog = WatchedCatalog.open(f"sqlite:///{data / 'catalog.sqlite'}")
+        self._catalog.passed = self._passed
+        self._begun = self._catalog.generation(GenerationState.BUILDING)
+        if job.kind == "eager" and self._begun:
+            vars(generations)["_stands_by"] = lambda _: true()  # in this child only
+        self._parser = OpenParser()
+        self._sparse = Bm25Encoder()
+        self._spaces = self._make_spaces(data)
+        self._index = self._spaces.live().index
+        pipeline = Following(lambda: self._pipeline(self._spaces.live_generation(), self._passed))
         originals = Originals(FolderBlobs(data / "blobs"), self._catalog)
         self._worker = Worker(
             outbox=self._catalog,
@@ -178,6 +214,52 @@ class Child:
             folders=FolderSync(pipeline=pipeline, ledger=self._catalog, index=self._index),
             max_bytes=1_000_000,
             wake=lambda: None,
+        )
+
+    def _make_spaces(self, data: Path) -> Spaces:
+        index = ForgetfulIndex if self._job.kind == "forgetful" else TornIndex
+        embedder = FakeEmbedder(dimension=DIMENSION)
+        settings = Settings(data_dir=data, chunk_tokens=self._chunk_tokens())
+
+        def drop(number: int) -> None:
+            folder = index_folder(data, number)
+            if folder.exists():
+                self._passed("clearing")
+                edge.drop(folder)
+                self._passed("clearing")
+
+        return Spaces(
+            settings,
+            self._catalog,
+            self._sparse,
+            load=lambda _: embedder,
+            beside=lambda same, _: same,
+            versions=lambda _: versions_at_hand(
+                self._parser.version, settings.chunk_tokens, embedder, self._sparse
+            ),
+            family=IndexFamily(
+                self._catalog.generations,
+                lambda generation: index(index_folder(data, generation.number), self._passed),
+                drop,
+            ),
+        )
+
+    def _chunk_tokens(self) -> int:
+        """Return what the next generation is made with: what was begun, or else something new."""
+        if self._begun and self._job.wish == "build":
+            return self._begun.chunk_tokens
+        live = self._catalog.generation(GenerationState.LIVE)
+        taken = {each.chunk_tokens for each in (live, self._begun) if each}
+        return next(each for each in CHUNK_TOKENS if each not in taken)
+
+    def _pipeline(self, generation: Generation, passed: Callable[[str], None]) -> Pipeline:
+        return PIPELINES.get(self._job.kind, Pipeline)(
+            parser=self._parser,
+            space=self._spaces.for_documents(generation),
+            ledger=self._catalog,
+            sizes=Sizes(chunk_tokens=generation.chunk_tokens, group_documents=4),
+            passed=passed,
+            versions=generation.versions,
         )
 
     def run(self) -> None:
@@ -202,6 +284,7 @@ class Child:
 
     def _recover(self) -> None:
         recover(self._catalog, self._index, self._catalog, exclusive=True)
+        self._spaces.family.prune(ahead=1)
 
     def _sync(self) -> None:
         for event in self._intake.sync([Path(self._job.docs)], collection=DEFAULT_COLLECTION):
@@ -232,17 +315,53 @@ class Child:
         while self._worker.work_one():
             pass
 
+    def _reindex(self) -> None:
+        golden = self._write_golden()
+        reindexer = Reindexer(
+            self._catalog,
+            self._spaces,
+            pipeline_of=lambda each: self._pipeline(each, lambda _: self._passed("building")),
+            parser=self._parser,
+            content=self._intake.content,
+        )
+        with suppress(ConfigurationError):  # there is nothing to give up, or to go back to
+            for _ in reindexer.run(
+                {"anew": "build"}.get(self._job.wish, self._job.wish), golden=golden, loss=1.0
+            ):
+                pass
+
+    def _write_golden(self) -> Path:
+        """Ask for the first word of a few documents that are live now."""
+        golden = Path(self._job.data) / "golden.jsonl"
+        documents = self._catalog.documents(ANN, collection=None, after=None, limit=5)
+        golden.write_text(
+            "".join(
+                json.dumps({"query": self._first_word(each.id), "uri": each.uri}) + "\n"
+                for each in documents
+            )
+        )
+        return golden
+
+    def _first_word(self, document_id: str) -> str:
+        return self._catalog.revision(document_id, ANN).text.split()[0]
+
     def _promise(self, line: dict[str, object]) -> None:
         os.write(self._promises, (json.dumps(line) + "\n").encode())
 
 
 OPERATIONS = {
     "hand in": Child._hand_in,
+    "re-index": Child._reindex,
     "remove": Child._remove,
     "sync": Child._sync,
     "work": Child._work,
 }
 """What a job may consist of; a further way to change what is indexed gets its line here."""
+
+
+def index_folder(data: Path, number: int) -> Path:
+    """Return where the index of a generation lies."""
+    return data / "index" / str(number)
 
 
 # --- the nursery --------------------------------------------------------------------------------

@@ -10,13 +10,14 @@ import re
 import select
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from ingest.chunk import chunk
@@ -25,17 +26,21 @@ from knowledge.access import access_filter
 from knowledge.blobs import FolderBlobs
 from knowledge.catalog.store import SqlCatalog
 from knowledge.index.edge import EdgeIndex
+from knowledge.index.family import IndexFamily
 from knowledge.models import (
     Document,
     Embedding,
+    Generation,
+    GenerationState,
     Parsed,
     Passage,
     Submission,
     SubmissionState,
 )
+from knowledge.ports import Index
 from knowledge.sparse import Bm25Encoder
-from tests.crash.child import ANN, CHUNK_TOKENS, DIMENSION, OPERATIONS, Job
-from tests.fakes import FakeEmbedder
+from tests.crash.child import ANN, DIMENSION, OPERATIONS, REINDEX_STATES, Job, index_folder
+from tests.fakes import FakeEmbedder, FakeIndex
 
 ROOT = Path(__file__).resolve().parents[2]
 ANYWHERE = "anywhere"
@@ -46,7 +51,7 @@ SHIM = Path(__file__).with_name("calls.c")
 PLACES = {
     "catalog.sqlite-journal": "journal",
     "catalog.sqlite": "catalog",
-    "/index/wal": "index log",
+    "/wal": "index log",
     "/index": "index",
     "/blobs": "blobs",
     "/promises": "promise",
@@ -56,6 +61,8 @@ LINES = 20
 CHANGED_PER_ROUND = 16
 SEARCHED_PER_ROUND = 10
 REMOVED_PER_ROUND = 2
+REINDEX_ROUNDS = 4
+"""One of so many rounds re-indexes, besides those that are killed at it and those that finish."""
 UPLOAD_NAMES = 5
 DONE = SubmissionState.DONE
 OPEN = (SubmissionState.RECEIVED, SubmissionState.WORKING)
@@ -88,6 +95,8 @@ class Report:
     """Seconds from a start to a settled state, at worst."""
     promised: int = 0
     looked_at: int = 0
+    switches: int = 0
+    """How often another generation was found to be live than at the look before."""
 
     def add(self, other: Report) -> None:
         """Take in what another harness found."""
@@ -104,6 +113,7 @@ class Report:
             f"{self.kills.total()} kills ({_histogram(self.kills)}), {self.full} full disks; "
             f"{self.promised} promises, {self.looked_at} looks at visible documents: "
             f"{len(self.lost)} lost, {len(self.half)} half-visible, {len(self.ghosts)} ghosts; "
+            f"{self.switches} switches of the generation; "
             f"settled after {self.slowest:.1f} s at most"
         ]
         if self.operations:
@@ -218,6 +228,8 @@ class Harness:
         """Text by uri of uploads whose removal was promised."""
         self._embedder = FakeEmbedder(dimension=DIMENSION)
         self._sparse = Bm25Encoder()
+        self._live = 0
+        """The number of the generation that was live at the last look."""
         self._names = [f"{n:03}.txt" for n in range(documents - LINES)]
         self.report = Report()
         self._fill()
@@ -268,7 +280,7 @@ class Harness:
 
     def finish(self) -> None:
         """Let a child run to its end; then everything must be there, and nothing else."""
-        job = self._job("", 1)
+        job = replace(self._job("", 1, reindex=True), wish="build")
         began = time.monotonic()
         assert not self._run(job)
         self.report.slowest = max(self.report.slowest, time.monotonic() - began)
@@ -318,7 +330,7 @@ class Harness:
 
     # --- a run ----------------------------------------------------------------------------------
 
-    def _job(self, state: str, nth: int) -> Job:
+    def _job(self, state: str, nth: int, *, reindex: bool = False) -> Job:
         uploads = [(f"once{self._serial}.txt", self._text())]
         for _ in range(2):
             text = self._text()
@@ -326,8 +338,10 @@ class Harness:
         visible = sorted(uri for uri in self._seen if "/once" in uri and uri not in self._gone)
         removals = self._random.sample(visible, min(REMOVED_PER_ROUND, len(visible)))
         self._asked_away |= set(removals)
-        operations = list(OPERATIONS)
+        reindex = reindex or state in REINDEX_STATES or not self._random.randrange(REINDEX_ROUNDS)
+        operations = [each for each in OPERATIONS if reindex or each != "re-index"]
         self._random.shuffle(operations)
+        wishes = ["build"] if state in REINDEX_STATES else ["build", "anew", "discard", "back"]
         return Job(
             data=str(self._data),
             docs=str(self._docs),
@@ -337,6 +351,7 @@ class Harness:
             uploads=tuple(uploads),
             removals=tuple(removals),
             operations=(*operations, "work"),
+            wish=self._random.choice(wishes),
             kind=self._kind,
         )
 
@@ -393,12 +408,13 @@ class Harness:
         promises = [line for line in lines if line.keys() & {"done", "accepted", "removed"}]
         self.report.promised += len(promises)
         promised = {line["done"] for line in promises if "done" in line}
-        with _opened(self._data) as (catalog, index):
+        with _opened(self._data) as (catalog, index, generation):
+            self._check_generations(catalog, generation)
             visible = {d.uri: d for d in _documents(catalog)}
             texts = {
                 uri: catalog.revision(document.id, ANN).text for uri, document in visible.items()
             }
-            self._check_whole(visible, texts, index)
+            self._check_whole(visible, texts, index, generation)
             self._check_promises(promised, texts)
             self._check_uploads(job, promises, texts, catalog)
             self._check_removed(promises, texts, catalog, index)
@@ -407,12 +423,21 @@ class Harness:
                 self._check_found(uri, texts[uri], catalog, index)
         self._seen = texts
 
+    def _check_generations(self, catalog: SqlCatalog, live: Generation | None) -> None:
+        """At most one generation is live, one building and one kept to go back to."""
+        states = Counter(each.state for each in catalog.generations())
+        if any(count > 1 for count in states.values()):
+            self.report.half.append(f"there are {dict(states)} generations")
+        number = live.number if live else 0
+        self.report.switches += self._live not in (0, number)
+        self._live = number
+
     def _check_removed(
         self,
         promises: list[dict[str, str]],
         texts: dict[str, str],
         catalog: SqlCatalog,
-        index: EdgeIndex,
+        index: Index,
     ) -> None:
         """What was removed is neither listed nor found, from the promise on and for good."""
         for line in promises:
@@ -430,20 +455,25 @@ class Harness:
         return self._promises.read_text().splitlines() if self._promises.exists() else []
 
     def _check_whole(
-        self, visible: dict[str, Document], texts: dict[str, str], index: EdgeIndex
+        self,
+        visible: dict[str, Document],
+        texts: dict[str, str],
+        index: Index,
+        generation: Generation | None,
     ) -> None:
-        """Every visible document has all of its points in the index."""
+        """Every visible document has all of its points in the live index, cut as that one cuts."""
         for uri, document in visible.items():
             self.report.looked_at += 1
             assert document.live_revision is not None
-            expected = len(self._chunks(texts[uri]))
+            assert generation is not None
+            expected = len(self._chunks(texts[uri], generation.chunk_tokens))
             stored = index.count(document.live_revision)
             if stored != expected:
                 self.report.half.append(f"{uri} has {stored} of {expected} points")
 
-    def _chunks(self, text: str) -> Sequence[object]:
+    def _chunks(self, text: str, chunk_tokens: int) -> Sequence[object]:
         title = ""  # ours are so short that their titles change nothing
-        return chunk("r", Parsed(title, text, ()), self._embedder.token_spans, CHUNK_TOKENS)
+        return chunk("r", Parsed(title, text, ()), self._embedder.token_spans, chunk_tokens)
 
     def _check_promises(self, promised: set[str], texts: dict[str, str]) -> None:
         """What was promised says what the folder says; the rest says so, or what it said before."""
@@ -494,7 +524,7 @@ class Harness:
         if said not in allowed:
             self.report.lost.append(f"{name} is {_short(said)} after {first_open} versions")
 
-    def _check_found(self, uri: str, text: str, catalog: SqlCatalog, index: EdgeIndex) -> None:
+    def _check_found(self, uri: str, text: str, catalog: SqlCatalog, index: Index) -> None:
         """A search for the own word of any paragraph finds the passage with that paragraph."""
         paragraphs = text.split("\n\n")
         paragraph = self._random.choice(paragraphs)
@@ -503,23 +533,44 @@ class Harness:
         if not any(each.document.uri == uri and own in each.text for each in found):
             self.report.half.append(f"{uri} is visible, but a search for {own} does not find it")
 
-    def _search(self, query: str, catalog: SqlCatalog, index: EdgeIndex) -> list[Passage]:
+    def _search(self, query: str, catalog: SqlCatalog, index: Index) -> list[Passage]:
         (dense,) = self._embedder.embed([query])
         embedding = Embedding(dense, self._sparse.encode_query(query, catalog.statistics(None)))
         return catalog.passages(index.search(embedding, access_filter(ANN), limit=20), ANN)
 
     def _check_converged(self) -> None:
         """After a run to the end nothing is left of what was replaced, removed or torn."""
-        with _opened(self._data) as (catalog, index):
+        with _opened(self._data) as (catalog, index, live):
             recover(catalog, index, catalog, exclusive=True)
             assert catalog.dead() == []
-            assert catalog.counts().revisions.keys() <= {"live"}
+            assert catalog.counts().revisions.keys() <= {"live", "standby"}
+            assert catalog.generation(GenerationState.BUILDING) is None
             said = {d.uri: catalog.revision(d.id, ANN).text for d in _documents(catalog)}
             folder = {uri: text for uri, text in said.items() if not uri.startswith("upload:")}
             assert folder == self._now
-            wanted = sum(len(self._chunks(text)) for text in said.values())
-            if index.count() != wanted:
-                self.report.ghosts.append(f"the index holds {index.count()} points, not {wanted}")
+            assert live is not None
+            wanted = sum(len(self._chunks(text, live.chunk_tokens)) for text in said.values())
+            self._expect_points(index, wanted)
+            former = catalog.generation(GenerationState.FORMER)
+            kept = {str(each.number) for each in (live, former) if each}
+        if former is not None:
+            with closing(_index(self._data, former)) as beside:
+                self._expect_points(beside, self._standing_by())
+        for folder_left in {each.name for each in (self._data / "index").iterdir()} - kept:
+            self.report.ghosts.append(f"the index {folder_left} is of no generation")
+
+    def _expect_points(self, index: Index, wanted: int) -> None:
+        if index.count() != wanted:
+            self.report.ghosts.append(f"the index holds {index.count()} points, not {wanted}")
+
+    def _standing_by(self) -> int:
+        """Count the passages of the former generation, asking the file itself."""
+        counting = (
+            "SELECT count(*) FROM chunks JOIN revisions ON revisions.id = chunks.revision_id"
+            " WHERE revisions.state = 'standby'"
+        )
+        with closing(sqlite3.connect(self._data / "catalog.sqlite")) as connection:
+            return int(connection.execute(counting).fetchone()[0])
 
 
 class _opened:  # noqa: N801 - reads as a verb
@@ -528,14 +579,22 @@ class _opened:  # noqa: N801 - reads as a verb
     def __init__(self, data: Path) -> None:
         self._data = data
 
-    def __enter__(self) -> tuple[SqlCatalog, EdgeIndex]:
+    def __enter__(self) -> tuple[SqlCatalog, Index, Generation | None]:
         self._catalog = SqlCatalog.open(f"sqlite:///{self._data / 'catalog.sqlite'}")
-        self._index = EdgeIndex(self._data / "index", dimension=DIMENSION)
-        return self._catalog, self._index
+        live = self._catalog.generation(GenerationState.LIVE)
+        family = IndexFamily(
+            self._catalog.generations, lambda each: _index(self._data, each), lambda _: None
+        )
+        self._index: Index = family.member(live) if live else FakeIndex()
+        return self._catalog, self._index, live
 
     def __exit__(self, *_: object) -> None:
         self._index.close()
         self._catalog.close()
+
+
+def _index(data: Path, generation: Generation) -> EdgeIndex:
+    return EdgeIndex(index_folder(data, generation.number), dimension=DIMENSION)
 
 
 def _documents(catalog: SqlCatalog) -> Iterator[Document]:
