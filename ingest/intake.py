@@ -98,6 +98,7 @@ class CatalogIntake:
         reason = f"cancelled by {principal.user}"
         self._outbox.finish(submission.id, JobState.CANCELLED, reason=reason)
         self._originals.drop([submission.digest])
+        self._wake()
         return self._outbox.submission(submission_id, principal)
 
     def remove(self, document_id: str) -> None:

@@ -70,6 +70,7 @@ class CatalogJobs:
         self._outbox.finish(job.id, JobState.CANCELLED, reason=reason)
         if job.kind is JobKind.UPLOAD:
             self._originals.drop([self._outbox.submission(job.subject, principal).digest])
+        self._wake()
         return self._outbox.job(job_id, principal)
 
     def _changed(self, job: Job, principal: Principal, happened: bool, what: str) -> Job:

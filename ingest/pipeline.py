@@ -111,6 +111,8 @@ class File:
     """Goes before what the file says of itself."""
     sets_access: bool = False
     """Also give documents that are live already this access list; else they keep theirs."""
+    job: str = ""
+    """The upload's job that brings it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -593,6 +595,7 @@ def _draft(file: File, uri: str, parsed: Parsed, *, digest: str, key: str) -> _D
         metadata=parsed.metadata,
         notes=parsed.warnings,
         part=parsed.part,
+        job=file.job,
     )
     document = Document(
         id=document_id(file.source, file.seed or file.uri, key),

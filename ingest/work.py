@@ -8,7 +8,7 @@ from typing import Protocol
 
 from ingest.discover import holds_lines, media_type
 from ingest.originals import Originals, upload_source
-from ingest.pipeline import UPLOADED_BY, File, Ingestion, Known, remove_documents
+from ingest.pipeline import UPLOADED_BY, File, Ingestion, Known
 from ingest.recover import clean
 from ingest.visit import held_documents
 from knowledge.models import (
@@ -31,8 +31,6 @@ _WORKER = Principal(user="worker", roles=frozenset({"admin"}))
 class Result:
     """What became of a job so far."""
 
-    indexed: dict[str, Known] = field(default_factory=dict)
-    """Documents that this run made visible."""
     documents: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
@@ -51,8 +49,6 @@ class Result:
             self.documents.append(event.document_id)
             if event.reason:
                 self.notes.append(event.reason)
-            if event.outcome is not Outcome.UNCHANGED:
-                self.indexed[event.document_id] = Known(event.uri, "", "")
 
     @property
     def state(self) -> JobState:
@@ -103,9 +99,11 @@ class UploadWork:
         held = held_documents(self._ledger, source)
         known = {key: each for documents in held.values() for key, each in documents.items()}
         result.former = {each.digest for each in known.values()}
-        yield from self._pipeline.ingest([self._file(submission, source, known)])
+        yield from self._pipeline.ingest([self._file(job, submission, source, known)])
 
-    def _file(self, submission: Submission, source: Source, known: dict[str, Known]) -> File:
+    def _file(
+        self, job: Job, submission: Submission, source: Source, known: dict[str, Known]
+    ) -> File:
         return File(
             source=source,
             uri=source.uri,
@@ -117,20 +115,27 @@ class UploadWork:
             known=known,
             sets_access=True,
             metadata={UPLOADED_BY: submission.submitted_by},
+            job=job.id,
         )
 
     def settle(self, job: Job, result: Result) -> None:
         """Let go of files that nothing rests on any more.
 
-        Of a cancelled upload, first make invisible what had become visible before we learned of it.
+        Of a cancelled upload, first make invisible what had become visible before we learned of it,
+        in this run or in one that was killed.
         """
         state = self._outbox.job(job.id, _WORKER).state
+        submission = self._outbox.submission(job.subject, _WORKER)
         if state is JobState.CANCELLED:
-            remove_documents(self._ledger, result.indexed)
-            clean(self._ledger, self._index)
+            self._take_back(job, upload_source(submission))
         if state.final:
-            digest = self._outbox.submission(job.subject, _WORKER).digest
-            self._originals.drop({digest, *result.former})
+            self._originals.drop({submission.digest, *result.former})
+
+    def _take_back(self, job: Job, source: Source) -> None:
+        with self._ledger.transaction():
+            for document_id in self._ledger.brought(source.id, job.id):
+                self._ledger.remove(document_id)
+        clean(self._ledger, self._index)
 
 
 class SyncWork:

@@ -148,6 +148,7 @@ class Worker:
         """Hand to the engine what is ready; it takes each run once, however often it is handed."""
         self._write_what_is_owed()
         self._outbox.expire()
+        self._take_back()
         self._add_syncs()
         for lane in Lane:
             for lost in engine.queue(self._outbox.ready(lane), stale=self._pace.lease):
@@ -169,6 +170,7 @@ class Worker:
     def work_one(self, stop: threading.Event | None = None) -> bool:
         """Do one job in this thread, without an engine; say whether there was one to begin."""
         self._write_what_is_owed()
+        self._take_back()
         self._add_syncs()
         job = self._outbox.claim(self._name, lease=self._pace.lease)
         if job is not None:
@@ -300,6 +302,12 @@ class Worker:
                 self._under_way.remove(lane)
 
     # --- between jobs ---------------------------------------------------------------------------
+
+    def _take_back(self) -> None:
+        """Undo cancelled uploads whose worker was killed, or that were cancelled between runs."""
+        for job in self._outbox.take_over(self._name, lease=self._pace.lease):
+            work = self._works[job.kind]
+            self._owe(job, partial(self._interrupted, job, work, Result()))
 
     def _add_syncs(self) -> None:
         """Make a job of each source whose time has come, unless it has one already."""

@@ -175,6 +175,8 @@ class Reading:
     part: str = ""
     parts: int = 0
     """How many documents the file gave, this one included; 0: not known."""
+    job: str = ""
+    """The upload's job that brought it; one that is cancelled takes it away again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -261,6 +261,9 @@ class Ledger(Protocol):
     def by_uri(self, source_id: str) -> dict[str, str]:
         """Map the uri of each live document of a source to its id."""
 
+    def brought(self, source_id: str, job_id: str) -> list[str]:
+        """Return the ids of a source's documents whose live content this job has brought."""
+
     def digest(self, document_id: str) -> str | None:
         """Return the digest of the live revision; None when the document has none."""
 
@@ -538,6 +541,12 @@ class Outbox(Protocol):
 
     def expire(self) -> int:
         """End the claims whose lease ran out, which count as stops; return how many."""
+
+    def take_over(self, worker: str, *, lease: timedelta) -> list[Job]:
+        """Return cancelled uploads that have run and that nobody tidied up after: now `worker`'s.
+
+        They hold up later jobs of their turn until they are handed back.
+        """
 
     def requeue(self, job_id: str) -> None:
         """Count up the run of a job that waits, since its present one will never come."""

@@ -15,6 +15,7 @@ from sqlalchemy import (
     exists,
     func,
     insert,
+    literal,
     or_,
     select,
     tuple_,
@@ -29,6 +30,8 @@ from knowledge.models import Job, JobKind, JobState, Lane, Principal
 ADMIN = "admin"
 OPEN = tuple(state.value for state in JobState if not state.final)
 """An open job holds up later ones of its turn."""
+_NOBODY = "nobody"
+"""The worker of a job that was cancelled between two runs: somebody has to tidy up after it."""
 _USELESS = (JobState.CANCELLED.value, JobState.FAILED.value, JobState.DEAD.value)
 
 _COLUMNS = tuple(
@@ -151,16 +154,28 @@ class SqlJobs:
             stopped = update(jobs).where(which, _is(JobState.RUNNING))
             values = {"state": JobState.WAITING.value, "stops": jobs.c.stops + 1, **_NOBODYS}
             count = connection.execute(stopped.values(**values)).rowcount
-            connection.execute(update(jobs).where(which).values(**_NOBODYS))
+            left = update(jobs).where(which, _UNTIDY)
+            connection.execute(left.values(lease_until=now()))
+            connection.execute(update(jobs).where(which, ~_UNTIDY).values(**_NOBODYS))
         return count
+
+    def take_over(self, worker: str, *, lease: timedelta) -> list[Job]:
+        """Return cancelled uploads that have run and that nobody tidied up after: now `worker`'s.
+
+        They hold up later jobs of their turn until they are handed back.
+        """
+        left = update(jobs).where(_UNTIDY, jobs.c.lease_until <= now())
+        taken = left.values(worker=worker, lease_until=now() + lease).returning(*_COLUMNS)
+        with self._database.writing() as connection:
+            return [_to_job(row) for row in connection.execute(taken)]
 
     def finish(
         self, job_id: str, state: JobState, *, reason: str, documents: Sequence[str] = ()
     ) -> None:
         """Write how it ended, and what an upload became; what has ended already stays as it is."""
         values = {"state": state.value, "reason": reason, "finished_at": now(), "next_at": None}
-        if state is not JobState.CANCELLED:  # then its worker still has to notice, and to tidy up
-            values |= _NOBODYS
+        # who works on a cancelled one still has to notice, and somebody has to tidy up after it
+        values |= _left(now()) if state is JobState.CANCELLED else _NOBODYS
         with self._database.writing() as connection:
             if self._set(job_id, jobs.c.state.in_(OPEN), **values):
                 replace_documents(connection, job_id, documents)
@@ -241,6 +256,10 @@ class SqlJobs:
 
 
 _NOBODYS: Mapping[str, Any] = {"worker": "", "lease_until": None}
+_MOMENT = jobs.c.lease_until.type
+_IS_UPLOAD = jobs.c.kind == JobKind.UPLOAD.value
+_BETWEEN_RUNS = _IS_UPLOAD & (jobs.c.worker == "") & jobs.c.started_at.is_not(None)
+_UNTIDY = _IS_UPLOAD & (jobs.c.state == JobState.CANCELLED.value) & (jobs.c.worker != "")
 _AGAIN: Mapping[str, Any] = {
     "state": JobState.WAITING.value,
     "next_at": None,
@@ -295,6 +314,14 @@ def _begin(
     return None if row is None else _to_job(row)
 
 
+def _left(moment: datetime) -> dict[str, Any]:
+    """Return how a cancelled job is left: to its worker, or to whoever looks for such next."""
+    return {
+        "worker": case((_BETWEEN_RUNS, _NOBODY), else_=jobs.c.worker),
+        "lease_until": case((_BETWEEN_RUNS, literal(moment, _MOMENT)), else_=jobs.c.lease_until),
+    }
+
+
 def _can_begin(moment: datetime) -> ColumnElement[bool]:
     waits = or_(_is(JobState.WAITING), and_(_is(JobState.RETRYING), jobs.c.next_at <= moment))
     ran_out = _is(JobState.RUNNING) & (jobs.c.lease_until <= moment)
@@ -302,9 +329,9 @@ def _can_begin(moment: datetime) -> ColumnElement[bool]:
 
 
 def _preceded(moment: datetime) -> ColumnElement[bool]:
-    """An earlier job of the same turn is open, or ended, but not yet let go by its worker."""
+    """An earlier job of the same turn is open, or ended, but not yet let go and tidied up."""
     return exists().where(
-        or_(_earlier.c.state.in_(OPEN), _earlier.c.lease_until > moment),
+        or_(_earlier.c.state.in_(OPEN), _earlier.c.worker != ""),
         _earlier.c.turn == jobs.c.turn,
         tuple_(_earlier.c.created_at, _earlier.c.id) < _IN_ORDER,
     )

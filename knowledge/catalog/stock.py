@@ -62,6 +62,14 @@ class SqlStock:
         with self._database.reading() as connection:
             return {row.uri: row.id for row in connection.execute(statement)}
 
+    def brought(self, source_id: str, job_id: str) -> list[str]:
+        """Return the ids of a source's documents whose live content this job has brought."""
+        statement = _of_live(documents.c.id, revisions.c.reading).where(
+            documents.c.source_id == source_id
+        )
+        with self._database.reading() as connection:
+            return [row.id for row in connection.execute(statement) if row.reading.job == job_id]
+
     def live_by_uri(self) -> dict[str, str]:
         """Map the uri of each live document of any source to its id."""
         statement = select(documents.c.uri, documents.c.id).where(

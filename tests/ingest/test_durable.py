@@ -160,6 +160,20 @@ def test_the_same_test_finds_what_is_ended_before_it_is_done(tmp_path: Path) -> 
     assert found.lost != []
 
 
+@pytest.mark.timeout(280)
+def test_what_a_killed_owner_made_visible_of_a_cancelled_upload_is_taken_back(
+    tmp_path: Path,
+) -> None:
+    for kind in ("sound", "trusting"):
+        (tmp_path / kind).mkdir()
+    found, control = (
+        kill(tmp_path / kind, ["cancelled late"], kind=kind) for kind in ("sound", "trusting")
+    )
+    print(f"\nvisible although cancelled: {found.wrong}, where nobody looks: {control.wrong}")
+    assert found.wrong == []
+    assert control.wrong != []
+
+
 @pytest.mark.crash
 @pytest.mark.timeout(3600)
 def test_an_owner_killed_in_every_state_of_a_job(tmp_path: Path) -> None:

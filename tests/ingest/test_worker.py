@@ -217,6 +217,36 @@ def test_an_upload_cancelled_at_any_point_before_its_end_is_not_visible(
     world.close()
 
 
+def test_what_came_before_a_pause_is_taken_back_too_when_the_upload_is_cancelled(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path, sizes=Sizes(group_documents=1))
+    kept = hand_in(world, "zebra of another file")
+    world.worker.work_one()
+    taken = hand_in(world, lines(3), name="c.jsonl")
+    stop = threading.Event()
+    stop.set()
+    world.worker.work_one(stop)
+    assert len(world.find("zebra")) == 2
+    world.intake.cancel(taken.id, ANN)
+    assert not world.worker.work_one()
+    assert world.texts("zebra") == ["zebra of another file"]
+    assert world.blobs.has(kept.digest)
+    assert not world.blobs.has(taken.digest)
+    world.close()
+
+
+def test_a_cancelled_upload_does_not_take_back_what_was_there_before_it(world: World) -> None:
+    hand_in(world, "zebra")
+    world.worker.work_one()
+    again = hand_in(world, "zebra")
+    world.catalog.claim("killed", lease=timedelta(0))
+    world.intake.cancel(again.id, ANN)
+    world.worker.work_one()
+    assert status(world, again).state is SubmissionState.CANCELLED
+    assert world.texts("zebra") == ["zebra"]
+
+
 class Overtaken(Interfering):
     """Another worker takes the upload, believing this one dead."""
 

@@ -124,6 +124,38 @@ def test_released_claims_count_as_attempts(catalog: SqlCatalog) -> None:
     assert catalog.submission(upload(3).id, ALICE) == upload(3)
 
 
+def test_a_cancelled_upload_that_nobody_tidied_up_after_is_taken_over_once(
+    catalog: SqlCatalog,
+) -> None:
+    for number in (1, 2):
+        catalog.submit(upload(number, name="same.pdf"))
+    catalog.claim("killed", lease=LEASE)
+    finish(catalog, upload(1), JobState.CANCELLED)
+    assert catalog.take_over("w", lease=LEASE) == []  # its worker may be alive
+
+    assert catalog.release() == 0
+    assert catalog.claim("w", lease=LEASE) is None  # a later version waits for it
+    assert [each.id for each in catalog.take_over("w", lease=LEASE)] == [upload(1).id]
+    assert catalog.take_over("other", lease=LEASE) == []
+    catalog.hand_back(upload(1).id, "w")
+    second = catalog.claim("w", lease=LEASE)
+    assert second is not None
+    assert second.id == upload(2).id
+
+
+def test_one_that_was_cancelled_between_two_runs_is_taken_over_and_one_that_never_ran_is_not(
+    catalog: SqlCatalog,
+) -> None:
+    for number in (1, 2):
+        catalog.submit(upload(number))
+    catalog.claim("w", lease=LEASE)
+    catalog.hand_back(upload(1).id, "w")
+    for number in (1, 2):
+        finish(catalog, upload(number), JobState.CANCELLED)
+
+    assert [each.id for each in catalog.take_over("w", lease=LEASE)] == [upload(1).id]
+
+
 def test_how_it_ended_is_written_with_its_documents_in_order(catalog: SqlCatalog) -> None:
     catalog.submit(upload())
     finish(catalog, upload(), JobState.DONE, "b", "a")
