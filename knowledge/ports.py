@@ -1,6 +1,6 @@
 """The doors of Footnote: what the stories need from the world, as Protocols.
 
-The real doors are opened in `footnote/wiring.py` and nowhere else; the fakes live in
+The real doors are opened in `footnote/wiring/` and nowhere else; the fakes live in
 `tests/fakes.py` and pass the same contract suites. All doors but `Generator` are synchronous.
 """
 

@@ -1,4 +1,4 @@
-"""What the HTTP API needs; `footnote/wiring.py` fills it with the real things."""
+"""What the HTTP API needs; `footnote/wiring/` fills it with the real things."""
 
 from __future__ import annotations
 

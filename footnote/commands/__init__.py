@@ -1,0 +1,1 @@
+"""The commands by family; what they do is in the other files of `footnote`."""

@@ -1,0 +1,164 @@
+"""How questions are answered, and so the whole of an installation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from footnote.wiring.upkeep import Upkeep
+from knowledge.errors import FootnoteError
+from knowledge.models import Effort, Gap, Refused
+from knowledge.settings import Settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from knowledge.ports import Generator
+    from retrieval.retriever import Retriever
+    from serving.answer import Answerer
+    from serving.auth import Gate
+    from serving.services import Services
+
+VERSION = version("footnote")
+MODEL_ASKED_SECONDS = 10.0
+
+
+class House(Upkeep):
+    """All parts of one installation, opened on first use and closed together."""
+
+    def __init__(self, settings: Settings, *, only_indexes: bool = False) -> None:
+        super().__init__(settings, only_indexes=only_indexes)
+        self._model_asked_at = float("-inf")
+        self._model_was_there = False
+
+    @cached_property
+    def retriever(self) -> Retriever:
+        """The story of retrieval."""
+        from retrieval.retriever import Retriever
+
+        return Retriever(
+            space=self.spaces.live,
+            library=self.catalog,
+            context_tokens=self.settings.context_tokens,
+            context_passages=self.settings.context_passages,
+        )
+
+    @cached_property
+    def answerer(self) -> Answerer:
+        """The story of an answer: a model writes it, or quotes do."""
+        from serving.answer import Answerer
+
+        quotes = self._extractive()
+        if not self.settings.model_url:
+            return Answerer(retriever=self.retriever, generator=quotes)
+        return Answerer(retriever=self.retriever, generator=self._chat(), fallback=quotes)
+
+    def _extractive(self) -> Generator:
+        from serving.extractive import ExtractiveGenerator
+
+        return ExtractiveGenerator(self.settings.support_threshold, self.embedder)
+
+    def _chat(self) -> Generator:
+        from serving.chat import ChatGenerator, Limits
+
+        settings = self.settings
+        return ChatGenerator(
+            settings.model_url,
+            settings.model_name,
+            api_key=settings.model_api_key.get_secret_value(),
+            limits=Limits(
+                seconds=settings.model_timeout,
+                first_seconds=settings.first_token_timeout,
+                answer_tokens=settings.answer_tokens,
+                thinking_tokens=settings.thinking_tokens,
+            ),
+        )
+
+    @cached_property
+    def gate(self) -> Gate:
+        """Who may ask; raises `ConfigurationError` where keys are needed and missing."""
+        from serving.auth import gate
+        from serving.keys import KeyRing
+
+        path = self.settings.api_keys_file
+        return gate(
+            host=self.settings.host,
+            embedded=self.settings.embedded,
+            keys=KeyRing(path) if path else None,
+            hosts=self.settings.allowed_hosts.split(","),
+            owner_token=self.owner_token if self.settings.embedded else "",
+        )
+
+    @cached_property
+    def app(self) -> FastAPI:
+        """The HTTP API over all of it; everything is open once this returns."""
+        from serving.api import create_app
+
+        return create_app(self.services)
+
+    @cached_property
+    def services(self) -> Services:
+        """What the HTTP API stands on."""
+        from serving.services import Services
+
+        return Services(
+            answerer=self.answerer,
+            retriever=self.retriever,
+            library=self.catalog,
+            intake=self.intake,
+            sources=self.keeper,
+            jobs=self.jobs,
+            gate=self.gate,
+            health=self.health,
+            refusals=self.refusals,
+            gaps=self.gaps,
+            reindexer=self.reindexer,
+            version=VERSION,
+            effort=Effort(self.settings.effort),
+            max_upload_bytes=self._max_bytes,
+            operator=self.settings.embedded,
+        )
+
+    def refusals(self) -> list[Refused]:
+        """List what is not indexed of all that was handed in, latest first."""
+        return self.catalog.refused()
+
+    def gaps(self, after: str | None, limit: int) -> list[Gap]:
+        """List documents of which little or nothing can be found, by id."""
+        return self.catalog.gaps(after=after, limit=limit)
+
+    def health(self) -> Mapping[str, str]:
+        """Say of each part whether it answers, and who writes the answers."""
+        parts = {
+            "catalog": _word(_works(self.catalog.ping)),
+            "index": _word(_works(lambda: self.index.count("none"))),
+        }
+        if not self.settings.model_url:
+            return parts | {"answers": "extractive"}
+        return parts | {"model": _word(self._model_answers()), "answers": self.settings.model_name}
+
+    def _model_answers(self) -> bool:
+        """Ask the model server, but not more often than every few seconds: anyone may ask us."""
+        from footnote.client import probe
+
+        if time.monotonic() - self._model_asked_at > MODEL_ASKED_SECONDS:
+            self._model_asked_at = time.monotonic()
+            key = self.settings.model_api_key.get_secret_value()
+            url = f"{self.settings.model_url.rstrip('/')}/models"
+            self._model_was_there = probe(url, key=key, seconds=1)[0] == 200
+        return self._model_was_there
+
+
+def _works(call: Callable[[], object]) -> bool:
+    try:
+        call()
+    except FootnoteError:
+        return False
+    return True
+
+
+def _word(works: bool) -> str:
+    return "ok" if works else "does not answer"
