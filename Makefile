@@ -11,10 +11,10 @@ export TORCH PYTHON
 BIN := .venv/bin
 RUNTIME := .venv/.runtime-$(TORCH)
 TOOLS := .venv/.tools
-LONG := quality or crash or hostile or vllm or bench or s3
+LONG := quality or crash or hostile or vllm or bench or s3 or moe
 
 .PHONY: help install demo run test check lint types layers format \
-        test-crash test-hostile test-ui test-vllm test-bucket quality bench-ask bench-search \
+        test-crash test-hostile test-ui test-vllm test-bucket test-moe quality bench-ask bench-search \
         bench-embed bench-pdf bench-evidence clean
 
 help:            ## show this list
@@ -65,6 +65,10 @@ test-bucket: $(TOOLS)  ## hold the bucket connector against an S3 server on this
 	test -x .venv/.s3/bin/moto_server || { $(BIN)/python -m venv .venv/.s3 && \
 	    .venv/.s3/bin/pip install --quiet 'moto[server]>=5,<6'; }
 	$(BIN)/pytest -m s3 -s $(PYTEST)
+
+test-moe: $(TOOLS)  ## gpt-oss' kernels: interpreted, and compiled for a GPU that need not be there
+	$(BIN)/python scripts/moe_env.py
+	TRITON_INTERPRET=1 .venv-moe/bin/python -m pytest -m moe tests/moe -s $(PYTEST)
 
 quality: $(TOOLS)  ## retrieval and answer metrics on the sets in FOOTNOTE_EVAL_DATA
 	$(BIN)/pytest -m quality -s $(PYTEST)

@@ -41,7 +41,7 @@ def test_a_dependency_has_a_lower_and_an_upper_bound(requirement: Requirement) -
 @EACH
 def test_the_tested_version_of_a_dependency_is_within_its_bounds(requirement: Requirement) -> None:
     pins = [pin for pin in PINNED if _normal(pin.name) == _normal(requirement.name)]
-    if requirement.name == "torch":  # its build differs from machine to machine
+    if requirement.name in {"torch", "triton"}:  # the build differs from machine to machine
         assert not pins
         return
     assert pins
