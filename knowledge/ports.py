@@ -109,6 +109,14 @@ class Index(Protocol):
     def search(self, embedding: Embedding, access: AccessFilter, *, limit: int) -> list[Hit]:
         """Fuse dense and sparse search (RRF) under `access`; best first, at most `limit`."""
 
+    def search_each(
+        self, embedding: Embedding, access: AccessFilter, *, limit: int
+    ) -> tuple[list[Hit], list[Hit]]:
+        """Search by meaning and by words under `access`, each best first, at most `limit`.
+
+        The scores are cosines, and sums of products of term weights, of those that share a term.
+        """
+
     def count(self, revision_id: str | None = None) -> int:
         """Return how many points of a revision, or in all, are stored."""
 

@@ -81,6 +81,18 @@ class FakeIndex:
         fused = fuse(lists, weights=[1.0, self._words], k=self._k)
         return [self._hit(chunk_id, fused[chunk_id]) for chunk_id in _best(fused, limit)]
 
+    def search_each(
+        self, embedding: Embedding, access: AccessFilter, *, limit: int
+    ) -> tuple[list[Hit], list[Hit]]:
+        allowed = [point for point in self.points.values() if _allows(access, point)]
+        dense = {p.chunk_id: cosine(embedding.dense, p.embedding.dense) for p in allowed}
+        sparse = {p.chunk_id: overlap(embedding.sparse, p.embedding.sparse) for p in allowed}
+        matched = {chunk_id: score for chunk_id, score in sparse.items() if score > 0}
+        return (
+            [self._hit(chunk_id, dense[chunk_id]) for chunk_id in _best(dense, limit)],
+            [self._hit(chunk_id, matched[chunk_id]) for chunk_id in _best(matched, limit)],
+        )
+
     def count(self, revision_id: str | None = None) -> int:
         return sum(revision_id in (None, point.revision_id) for point in self.points.values())
 

@@ -77,6 +77,25 @@ class EdgeIndex:
         hits = (shape.hit(point.id, point.score, point.payload) for point in found)
         return shape.best(hits, limit)
 
+    def search_each(
+        self, embedding: Embedding, access: AccessFilter, *, limit: int
+    ) -> tuple[list[Hit], list[Hit]]:
+        """Search by meaning and by words, each under the same filter."""
+        allowed = _allowed(access)
+        found = [self._nearest(query, allowed, limit) for query in _queries(embedding)]
+        return found[0], found[1] if len(found) > 1 else []
+
+    def _nearest(self, query: edge.Query, allowed: edge.Filter, limit: int) -> list[Hit]:
+        request = edge.QueryRequest(
+            limit=limit + shape.TIES,
+            query=query,
+            filter=allowed,
+            with_payload=list(shape.RETURNED),
+        )
+        with _edge_errors("search"):
+            found = self._shard.query(request)
+        return shape.best((shape.hit(each.id, each.score, each.payload) for each in found), limit)
+
     def count(self, revision_id: str | None = None) -> int:
         """Return how many points of a revision, or in all, are stored."""
         which = None if revision_id is None else _matching(shape.REVISION, [revision_id])

@@ -92,6 +92,12 @@ class Member:
         """Search this generation."""
         return self._own.search(embedding, access, limit=limit)
 
+    def search_each(
+        self, embedding: Embedding, access: AccessFilter, *, limit: int
+    ) -> tuple[list[Hit], list[Hit]]:
+        """Search this generation, each way by itself."""
+        return self._own.search_each(embedding, access, limit=limit)
+
     def count(self, revision_id: str | None = None) -> int:
         """Count in this generation."""
         return self._own.count(revision_id)

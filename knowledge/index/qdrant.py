@@ -97,6 +97,31 @@ class QdrantIndex:
         hits = (shape.hit(point.id, point.score, point.payload) for point in found.points)
         return shape.best(hits, limit)
 
+    def search_each(
+        self, embedding: Embedding, access: AccessFilter, *, limit: int
+    ) -> tuple[list[Hit], list[Hit]]:
+        """Search by meaning and by words, each under the same filter, in one request."""
+        allowed = _allowed(access)
+        requests = [
+            models.QueryRequest(
+                query=query,
+                using=name,
+                filter=allowed,
+                limit=limit + shape.TIES,
+                with_payload=list(shape.RETURNED),
+            )
+            for name, query in _queries(embedding)
+        ]
+        with _qdrant_errors("search"):
+            replies = self._client.query_batch_points(self._collection, requests)
+        found = [
+            shape.best(
+                (shape.hit(each.id, each.score, each.payload) for each in reply.points), limit
+            )
+            for reply in replies
+        ]
+        return found[0], found[1] if len(found) > 1 else []
+
     def count(self, revision_id: str | None = None) -> int:
         """Return how many points of a revision, or in all, are stored."""
         which = None if revision_id is None else _matching(shape.REVISION, [revision_id])

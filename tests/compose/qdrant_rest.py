@@ -62,6 +62,7 @@ class _Store:
             ("PUT", _route("/points"), self.upsert),
             ("POST", _route("/points"), self.retrieve),
             ("POST", _route("/points/query"), self.query),
+            ("POST", _route("/points/query/batch"), self.query_batch),
             ("POST", _route("/points/count"), self.count),
             ("POST", _route("/points/delete"), self.delete),
             ("POST", _route("/points/payload"), self.set_payload),
@@ -137,6 +138,11 @@ class _Store:
             with_payload=asked.with_payload or False,
         )
         return found.model_dump(mode="json")
+
+    def query_batch(self, name: str, body: Json) -> object:
+        if set(body) != {"searches"}:
+            raise _Refused(HTTPStatus.BAD_REQUEST, f"unknown fields: {sorted(body)}")
+        return [self.query(name, each) for each in body["searches"]]
 
     def count(self, name: str, body: Json) -> object:
         self._known(name)
