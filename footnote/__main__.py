@@ -12,7 +12,17 @@ from collections.abc import Sequence
 
 import typer
 
-from footnote.commands import access, answers, jobs, keys, quarantine, services, source, upkeep
+from footnote.commands import (
+    access,
+    answers,
+    jobs,
+    keys,
+    quarantine,
+    services,
+    source,
+    tags,
+    upkeep,
+)
 from footnote.commands.common import examples, say
 from knowledge.disk import DISK_FULL
 from knowledge.errors import FootnoteError
@@ -54,6 +64,12 @@ app.add_typer(
     name="access",
     help="Say who may read a document.",
     epilog=examples("footnote access set 0b1f6e0a-… g:hr"),
+)
+app.add_typer(
+    tags.app,
+    name="tags",
+    help="Give documents tags, which questions can be narrowed to.",
+    epilog=examples("footnote tags set 0b1f6e0a-… travel 2026"),
 )
 app.add_typer(
     source.app,

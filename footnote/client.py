@@ -36,19 +36,31 @@ class ServiceDesk:
         """Close all connections."""
         self._http.close()
 
-    def ask(self, question: str, *, effort: str | None, collection: str | None) -> Json:
+    def ask(
+        self,
+        question: str,
+        *,
+        effort: str | None,
+        collection: str | None,
+        filters: Json | None = None,
+    ) -> Json:
         """Return an answer."""
         body = {"question": question, "effort": effort, "collection": collection}
-        return self._call("POST", "/v1/ask", json=body)
+        return self._call("POST", "/v1/ask", json=body | {"filters": filters})
 
-    def search(self, query: str, *, collection: str | None, limit: int) -> Json:
+    def search(
+        self, query: str, *, collection: str | None, limit: int, filters: Json | None = None
+    ) -> Json:
         """Return passages."""
-        body = {"query": query, "collection": collection, "limit": limit}
+        body = {"query": query, "collection": collection, "filters": filters, "limit": limit}
         return self._call("POST", "/v1/search", json=body)
 
-    def ingest(self, paths: Sequence[Path], *, collection: str) -> Iterator[Json]:
+    def ingest(
+        self, paths: Sequence[Path], *, collection: str, tags: Sequence[str] = ()
+    ) -> Iterator[Json]:
         """Yield one event per document, each after the service has made its effect durable."""
-        body = {"paths": [str(path.absolute()) for path in paths], "collection": collection}
+        named = [str(path.absolute()) for path in paths]
+        body = {"paths": named, "collection": collection, "tags": list(tags)}
         return self._stream("/v1/ingest", body)
 
     def _stream(self, path: str, body: Json) -> Iterator[Json]:
@@ -127,6 +139,10 @@ class ServiceDesk:
     def set_access(self, document_id: str, access: Sequence[str]) -> None:
         """Set who may read a document."""
         self._call("PUT", f"/v1/documents/{document_id}/access", json={"access": list(access)})
+
+    def set_tags(self, document_id: str, tags: Sequence[str]) -> None:
+        """Set the tags of a document."""
+        self._call("PUT", f"/v1/documents/{document_id}/tags", json={"tags": list(tags)})
 
     def sources(self) -> Json:
         """Return the sources that are kept in sync."""

@@ -26,20 +26,31 @@ CHANGES = ("pause", "resume", "retry", "cancel")
 
 _NEED_THE_INDEX = {"ask", "demo", "ingest", "search", "source sync"}
 """Commands that first make it whole again, where a former owner left it incomplete."""
-_NEED_THE_MODEL = _NEED_THE_INDEX | {"access", "remove", "source remove"}
+_NEED_THE_MODEL = _NEED_THE_INDEX | {"access", "tags", "remove", "source remove"}
 """Loading it takes seconds, and the first time after an installation half a minute."""
 
 
 class Desk(Protocol):
     """Serves the commands; every value has the shape that the HTTP API gives it."""
 
-    def ask(self, question: str, *, effort: str | None, collection: str | None) -> Json:
+    def ask(
+        self,
+        question: str,
+        *,
+        effort: str | None,
+        collection: str | None,
+        filters: Json | None = None,
+    ) -> Json:
         """Return an answer."""
 
-    def search(self, query: str, *, collection: str | None, limit: int) -> Json:
+    def search(
+        self, query: str, *, collection: str | None, limit: int, filters: Json | None = None
+    ) -> Json:
         """Return passages."""
 
-    def ingest(self, paths: Sequence[Path], *, collection: str) -> Iterator[Json]:
+    def ingest(
+        self, paths: Sequence[Path], *, collection: str, tags: Sequence[str] = ()
+    ) -> Iterator[Json]:
         """Yield one event per document, each after its effect is durable."""
 
     def documents(self, *, collection: str | None, after: str | None, limit: int) -> Json:
@@ -86,6 +97,9 @@ class Desk(Protocol):
     def set_access(self, document_id: str, access: Sequence[str]) -> None:
         """Set who may read a document."""
 
+    def set_tags(self, document_id: str, tags: Sequence[str]) -> None:
+        """Set the tags of a document."""
+
     def sources(self) -> Json:
         """Return the sources that are kept in sync."""
 
@@ -106,31 +120,46 @@ class LocalDesk:
     """A desk on the stores that this process has open."""
 
     def __init__(self, house: House) -> None:
-        from serving import wire
+        from serving import schemas, wire
         from serving.auth import LOCAL
 
         self._house = house
+        self._narrow = schemas.filters
         self._wire = wire
         self._who = LOCAL
 
-    def ask(self, question: str, *, effort: str | None, collection: str | None) -> Json:
+    def ask(
+        self,
+        question: str,
+        *,
+        effort: str | None,
+        collection: str | None,
+        filters: Json | None = None,
+    ) -> Json:
         """Return an answer."""
         from serving.events import ErrorEvent
 
-        asked = Question(question, collection, effort=Effort(effort or self._house.settings.effort))
+        thinks = Effort(effort or self._house.settings.effort)
+        asked = Question(question, collection, effort=thinks, filters=self._narrow(filters))
         last = asyncio.run(self._house.answerer.answer(asked, self._who))
         if isinstance(last, ErrorEvent):
             raise FootnoteError(last.message)
         return self._wire.answer_json(last.answer)
 
-    def search(self, query: str, *, collection: str | None, limit: int) -> Json:
+    def search(
+        self, query: str, *, collection: str | None, limit: int, filters: Json | None = None
+    ) -> Json:
         """Return passages."""
-        found = self._house.retriever.search(query, self._who, collection=collection, limit=limit)
+        found = self._house.retriever.search(
+            query, self._who, collection=collection, filters=self._narrow(filters), limit=limit
+        )
         return self._wire.passages_json(found)
 
-    def ingest(self, paths: Sequence[Path], *, collection: str) -> Iterator[Json]:
+    def ingest(
+        self, paths: Sequence[Path], *, collection: str, tags: Sequence[str] = ()
+    ) -> Iterator[Json]:
         """Yield one event per document."""
-        for event in self._house.intake.sync(paths, collection=collection):
+        for event in self._house.intake.sync(paths, collection=collection, tags=frozenset(tags)):
             yield self._wire.ingest_json(event)
 
     def documents(self, *, collection: str | None, after: str | None, limit: int) -> Json:
@@ -203,13 +232,18 @@ class LocalDesk:
         """Set who may read a document."""
         self._house.intake.set_access(document_id, frozenset(access))
 
+    def set_tags(self, document_id: str, tags: Sequence[str]) -> None:
+        """Set the tags of a document."""
+        self._house.intake.set_tags(document_id, frozenset(tags))
+
     def sources(self) -> Json:
         """Return the sources that are kept in sync."""
         return {"sources": [self._wire.feed_json(*each) for each in self._house.keeper.feeds()]}
 
     def add_source(self, body: Json) -> Json:
         """Keep a source in sync, and return it."""
-        feed = Feed(id="", kind="", **body | {"access": frozenset(body["access"])})
+        sets = {name: frozenset(body[name]) for name in ("access", "tags")}
+        feed = Feed(id="", kind="", **body | sets)
         return self._source(self._house.keeper.add(feed).id)
 
     def change_source(self, source_id: str, body: Json) -> Json:

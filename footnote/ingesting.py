@@ -18,18 +18,21 @@ Json = dict[str, Any]
 def ingest(
     settings: Settings,
     paths: Sequence[Path],
+    labels: Json,
     *,
-    collection: str,
     as_json: bool,
     say: Callable[[str], None],
 ) -> int:
-    """Ingest, print what became of each document, and return the exit code."""
+    """Ingest, print what became of each document, and return the exit code.
+
+    `labels` are the collection and the tags of what is new.
+    """
     with open_desk(settings, command="ingest", say=say) as desk:
         try:
             if as_json:
-                events = printed(_events(desk, paths, collection), json_line)
+                events = printed(_events(desk, paths, labels), json_line)
             else:
-                events = report(_events(desk, paths, collection))
+                events = report(_events(desk, paths, labels))
                 print(show.summary(events))
         except KeyboardInterrupt:
             say("stopped; what was done is kept: run it again, and it goes on from there")
@@ -42,8 +45,8 @@ def report(events: Iterable[Json]) -> list[Json]:
     return _with_bar(events) if sys.stdout.isatty() else printed(events, show.event)
 
 
-def _events(desk: Desk, paths: Sequence[Path], collection: str) -> Iterator[Json]:
-    return desk.ingest([path.absolute() for path in paths], collection=collection)
+def _events(desk: Desk, paths: Sequence[Path], labels: Json) -> Iterator[Json]:
+    return desk.ingest([path.absolute() for path in paths], **labels)
 
 
 def printed(events: Iterable[Json], line: Callable[[Json], str]) -> list[Json]:

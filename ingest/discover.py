@@ -12,32 +12,7 @@ from pathlib import Path
 
 from ingest.parsing.formats import Format, declared_format
 from knowledge.errors import NotFound, Unsupported
-
-_OPEN_XML = "application/vnd.openxmlformats-officedocument"
-_OPEN_DOCUMENT = "application/vnd.oasis.opendocument"
-_MEDIA_TYPES = {
-    Format.PDF: "application/pdf",
-    Format.DOCX: f"{_OPEN_XML}.wordprocessingml.document",
-    Format.PPTX: f"{_OPEN_XML}.presentationml.presentation",
-    Format.XLSX: f"{_OPEN_XML}.spreadsheetml.sheet",
-    Format.ODT: f"{_OPEN_DOCUMENT}.text",
-    Format.ODS: f"{_OPEN_DOCUMENT}.spreadsheet",
-    Format.ODP: f"{_OPEN_DOCUMENT}.presentation",
-    Format.EPUB: "application/epub+zip",
-    Format.RTF: "application/rtf",
-    Format.HTML: "text/html",
-    Format.XML: "application/xml",
-    Format.MARKDOWN: "text/markdown",
-    Format.TEXT: "text/plain",
-    Format.CSV: "text/csv",
-    Format.EMAIL: "message/rfc822",
-    Format.OUTLOOK: "application/vnd.ms-outlook",
-    Format.JSON: "application/json",
-    Format.JSON_LINES: "application/jsonl",
-    Format.PNG: "image/png",
-    Format.JPEG: "image/jpeg",
-    Format.TIFF: "image/tiff",
-}
+from knowledge.formats import MEDIA_TYPES
 
 _LITTER = frozenset({"thumbs.db", "desktop.ini", "icon\r"})
 _LOCKS = ("~$", ".~lock.")
@@ -96,7 +71,7 @@ def media_type(name: str) -> str:
     >>> media_type("Corpus.JSONL.GZ")
     'application/jsonl'
     """
-    return _MEDIA_TYPES[declared_format(name)]
+    return MEDIA_TYPES[declared_format(name)]
 
 
 def holds_lines(name: str) -> bool:

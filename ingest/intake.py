@@ -13,7 +13,7 @@ from typing import BinaryIO
 from ingest.discover import file_path, media_type
 from ingest.originals import Originals, upload_source
 from ingest.pipeline import document_id as derive_document_id
-from ingest.recover import clean, copy_access
+from ingest.recover import clean, copy_labels
 from ingest.sync import FolderSync
 from knowledge.errors import AccessDenied, IndexUnavailable, NotFound, Unsupported
 from knowledge.models import IngestEvent, JobState, Principal, Submission
@@ -49,7 +49,14 @@ class CatalogIntake:
         self._wake = wake
 
     def submit(
-        self, stream: BinaryIO, *, name: str, collection: str, access: frozenset[str], by: Principal
+        self,
+        stream: BinaryIO,
+        *,
+        name: str,
+        collection: str,
+        access: frozenset[str],
+        by: Principal,
+        tags: frozenset[str] = frozenset(),
     ) -> Submission:
         """Take a file in: its bytes are on the disk, then its row, then this returns.
 
@@ -73,6 +80,7 @@ class CatalogIntake:
                 access=access,
                 submitted_by=by.user,
                 received_at=datetime.now(UTC),
+                tags=tags,
             )
             self._outbox.submit(submission)
             taken.append(submission)
@@ -132,11 +140,20 @@ class CatalogIntake:
         if not self._ledger.set_access(document_id, access):
             raise NotFound("there is no such document")
         with suppress(IndexUnavailable):  # the catalog obeys already; the worker copies it later
-            copy_access(self._ledger, self._index)
+            copy_labels(self._ledger, self._index)
 
-    def sync(self, paths: Sequence[Path], *, collection: str) -> Iterator[IngestEvent]:
+    def set_tags(self, document_id: str, tags: frozenset[str]) -> None:
+        """Set the tags of a document, effective at once; raises `NotFound`."""
+        if not self._ledger.set_tags(document_id, tags):
+            raise NotFound("there is no such document")
+        with suppress(IndexUnavailable):  # it is not found by a new tag until the worker copies it
+            copy_labels(self._ledger, self._index)
+
+    def sync(
+        self, paths: Sequence[Path], *, collection: str, tags: frozenset[str] = frozenset()
+    ) -> Iterator[IngestEvent]:
         """Bring files and folders of this machine up to date, one event per document."""
-        return self._folders.sync(paths, collection=collection)
+        return self._folders.sync(paths, collection=collection, tags=tags)
 
     def content(self, digest: str) -> bytes:
         """Return the original bytes of a revision; raises `NotFound`.

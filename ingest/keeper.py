@@ -295,6 +295,7 @@ def _place(feed: Feed, connector: Connector, cursor: str = "", *, allow_removals
         connector,
         uri=feed.uri,
         access=feed.access,
+        tags=feed.tags,
         feed_id=feed.id,
         cursor=cursor,
         since=feed.added_at,

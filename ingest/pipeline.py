@@ -19,9 +19,11 @@ from pathlib import PurePath
 from typing import NamedTuple, Protocol
 
 from ingest.chunk import CHUNKER, chunk, embedding_text, without_figures
+from ingest.dating import own_date
 from ingest.discover import quote
 from ingest.recover import clean
 from knowledge.errors import IndexUnavailable, IngestError, TooLarge
+from knowledge.language_code import language_code
 from knowledge.models import (
     Chunk,
     Document,
@@ -113,6 +115,10 @@ class File:
     """Also give documents that are live already this access list; else they keep theirs."""
     job: str = ""
     """The upload's job that brings it."""
+    tags: frozenset[str] = frozenset()
+    """Given to all its documents, beside those that they have."""
+    modified_at: datetime | None = None
+    """When it last changed at its source; None: unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,9 +358,11 @@ class Pipeline:
         return known is not None and known[1:] == (digest, self.versions)
 
     def _unchanged(self, file: File, uri: str, identity: str) -> IngestEvent:
-        """Leave the document as it is; only who may read it can still be new."""
+        """Leave the document as it is; only its rights and tags can still be new."""
         if file.sets_access:
             self._ledger.set_access(identity, file.access)
+        if file.tags:
+            self._ledger.add_tags(identity, file.tags)
         return IngestEvent(uri, Outcome.UNCHANGED, identity)
 
     def _refuse(
@@ -567,6 +575,11 @@ def to_point(document: Document, chunk: Chunk, embedding: Embedding) -> Point:
         collection=document.collection,
         access=document.access,
         embedding=embedding,
+        source_id=document.source_id,
+        media_type=document.media_type,
+        language=document.language,
+        tags=document.tags,
+        dated_at=document.dated_at,
     )
 
 
@@ -597,6 +610,7 @@ def _draft(file: File, uri: str, parsed: Parsed, *, digest: str, key: str) -> _D
         part=parsed.part,
         job=file.job,
     )
+    metadata = _metadata(file, parsed)
     document = Document(
         id=document_id(file.source, file.seed or file.uri, key),
         source_id=file.source.id,
@@ -606,8 +620,11 @@ def _draft(file: File, uri: str, parsed: Parsed, *, digest: str, key: str) -> _D
         access=file.access,
         external_id=parsed.external_id,
         media_type=file.media_type,
-        metadata=_metadata(file, parsed),
+        metadata=metadata,
         size=len(parsed.text.encode(errors="replace")) if key else len(file.data),
+        language=language_code(parsed.text),
+        tags=file.tags,
+        dated_at=own_date(metadata) or file.modified_at,
     )
     return _Draft(document, replace(parsed, title=title), digest, reading, file)
 

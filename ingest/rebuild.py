@@ -112,9 +112,9 @@ def _follow(ledger: Ledger, index: Index, documents: Mapping[str, Document]) -> 
     after our points are stored reaches the index after them.
     """
     for revision_id, document in documents.items():
-        access = document.access
-        while (now := ledger.live_document(revision_id)) and now.access != access:
-            access = now.access
-            index.set_access(now.id, access)
+        known = document
+        while (now := ledger.live_document(revision_id)) and now != known:
+            known = now
+            index.relabel(known)
         if now is None:
             index.delete([revision_id])

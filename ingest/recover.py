@@ -23,7 +23,7 @@ def recover(ledger: Ledger, index: Index, outbox: Outbox, *, exclusive: bool) ->
         outbox.release()
     given_up = ledger.abandon(untouched_for=timedelta(0) if exclusive else LONGEST_STEP)
     clean(ledger, index)
-    copy_access(ledger, index)
+    copy_labels(ledger, index)
     freeze(ledger)
     return given_up
 
@@ -37,11 +37,14 @@ def clean(ledger: Ledger, index: Index, passed: Callable[[str], None] | None = N
         ledger.forget(dead)
 
 
-def copy_access(ledger: Ledger, index: Index) -> None:
-    """Bring changed access lists into the index; the catalog has obeyed them all along."""
-    for document_id, access in ledger.access_to_copy().items():
-        index.set_access(document_id, access)
-        ledger.access_copied(document_id, access)
+def copy_labels(ledger: Ledger, index: Index) -> None:
+    """Bring changed rights and tags into the index; the catalog has obeyed them all along."""
+    while changed := ledger.labels_to_copy():
+        for document in changed:
+            index.relabel(document)
+        with ledger.transaction():
+            for document in changed:
+                ledger.labels_copied(document)
 
 
 def freeze(ledger: Ledger) -> None:

@@ -15,11 +15,13 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Protocol
 
+from ingest.dating import own_date
 from ingest.discover import file_path, unquote
 from ingest.golden import GoldenQuestion, recall
 from ingest.pipeline import Pipeline
 from ingest.recover import clean, freeze
 from knowledge.errors import IngestError, NotFound
+from knowledge.language_code import language_code
 from knowledge.models import (
     Document,
     Generation,
@@ -155,6 +157,7 @@ def _build(plan: Plan, catalog: Catalog) -> Iterator[Step]:
             break
         found = [each for each in map(catalog.stored, wanted) if each is not None]
         readings = [_reading(plan, *each) for each in found]
+        _describe(catalog, found, readings)
         kept += sum(not each.anew for each in readings)
         made = plan.pipeline.stand_by([each.parts for each in readings], number)
         stuck.update(set(wanted) - set(made))
@@ -182,7 +185,21 @@ def _reading(plan: Plan, document: Document, revision: Revision) -> _Anew:
             parsed = replace(_read_anew(plan, document, revision.digest), title=document.title)
             reading = replace(reading, metadata=parsed.metadata, notes=parsed.warnings)
             anew = True
-    return _Anew((document, parsed, revision.digest, reading), anew)
+    described = replace(
+        document,
+        language=document.language or language_code(parsed.text),
+        dated_at=document.dated_at or own_date(document.metadata),
+    )
+    return _Anew((described, parsed, revision.digest, reading), anew)
+
+
+def _describe(
+    catalog: Catalog, found: Sequence[tuple[Document, Revision]], readings: Sequence[_Anew]
+) -> None:
+    """Note the language and date of documents that came before these were looked at."""
+    for (known, _), reading in zip(found, readings, strict=True):
+        if reading.parts[0] != known:
+            catalog.describe(reading.parts[0])
 
 
 def _read_anew(plan: Plan, document: Document, digest: str) -> Parsed:

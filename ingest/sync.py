@@ -23,7 +23,7 @@ from pathlib import Path
 
 from ingest.discover import holds_lines
 from ingest.pipeline import File, Ingestion, remove_documents
-from ingest.recover import clean, copy_access, freeze
+from ingest.recover import clean, copy_labels, freeze
 from ingest.sources.folder import FolderConnector
 from ingest.visit import Place, Reading, Visit, by_item, held_documents, item_uri
 from knowledge.errors import IngestError
@@ -81,7 +81,7 @@ class Sync:
     def tidy(self) -> None:
         """Clean away what is gone, and bring rights and statistics up to date."""
         clean(self._ledger, self._index)
-        copy_access(self._ledger, self._index)
+        copy_labels(self._ledger, self._index)
         freeze(self._ledger)
 
     def _events(self, visit: Visit) -> Iterator[IngestEvent]:
@@ -152,6 +152,8 @@ class Sync:
             known=known,
             seed=visit.seed(item.uri),
             metadata=item.metadata,
+            tags=visit.place.tags,
+            modified_at=item.modified_at,
         )
 
     def _noted(self, visit: Visit, event: IngestEvent) -> IngestEvent:
@@ -247,7 +249,9 @@ class FolderSync:
         self._max_bytes = max_bytes
         self._access = access
 
-    def sync(self, paths: Sequence[Path], *, collection: str) -> Iterator[IngestEvent]:
+    def sync(
+        self, paths: Sequence[Path], *, collection: str, tags: frozenset[str] = frozenset()
+    ) -> Iterator[IngestEvent]:
         """Yield one event per document, each after its effect is durable.
 
         A file that can no longer be read keeps the document it was before. A vanished one is
@@ -255,7 +259,7 @@ class FolderSync:
         is done when one of the paths does not exist.
         """
         folders = FolderConnector(paths, max_bytes=self._max_bytes)
-        place = Place(files_source(collection), folders, access=self._access)
+        place = Place(files_source(collection), folders, access=self._access, tags=tags)
         return self._sync.run(self._sync.visit(place))
 
 

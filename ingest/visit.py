@@ -40,6 +40,8 @@ class Place:
     """What is looked at, for people."""
     access: frozenset[str] = frozenset({EVERYONE})
     """Who may read documents that are new."""
+    tags: frozenset[str] = frozenset()
+    """Given to all its documents, beside those that they have."""
     feed_id: str | None = None
     cursor: str = ""
     since: datetime | None = None

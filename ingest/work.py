@@ -116,6 +116,8 @@ class UploadWork:
             sets_access=True,
             metadata={UPLOADED_BY: submission.submitted_by},
             job=job.id,
+            tags=submission.tags,
+            modified_at=submission.received_at,
         )
 
     def settle(self, job: Job, result: Result) -> None:

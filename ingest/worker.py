@@ -20,7 +20,7 @@ from functools import partial
 
 from ingest.originals import Originals
 from ingest.pipeline import Ingestion
-from ingest.recover import copy_access, freeze, recover
+from ingest.recover import copy_labels, freeze, recover
 from ingest.work import Result, SyncWork, UploadWork, Work
 from knowledge.errors import (
     FAULTS,
@@ -326,7 +326,7 @@ class Worker:
             engine.forget(before=before)
             self._tidied_at = time.monotonic()
         elif not self._under_way:
-            copy_access(self._ledger, self._index)
+            copy_labels(self._ledger, self._index)
             freeze(self._ledger)
             self._sweep()
 

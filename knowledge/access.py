@@ -6,20 +6,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from knowledge.errors import AccessDenied
-from knowledge.models import Principal
+from knowledge.models import UNFILTERED, Filters, Principal
 
 
 @dataclass(frozen=True, slots=True)
 class AccessFilter:
     """An allow-list that every index search carries; it cannot be built empty.
 
-    `tokens` are joined by OR; `collection` and `document_ids`, when given, narrow further and can
-    never widen.
+    `tokens` are joined by OR; `collection`, `document_ids` and `filters`, when given, narrow
+    further and can never widen.
     """
 
     tokens: frozenset[str]
     collection: str | None = None
     document_ids: frozenset[str] | None = None
+    filters: Filters = UNFILTERED
 
     def __post_init__(self) -> None:
         if not self.tokens or not all(self.tokens):
@@ -33,7 +34,8 @@ def access_filter(
     *,
     collection: str | None = None,
     document_ids: Iterable[str] | None = None,
+    filters: Filters = UNFILTERED,
 ) -> AccessFilter:
     """Build the filter for `principal`; raises `AccessDenied` for nobody, and for no documents."""
     only = None if document_ids is None else frozenset(document_ids)
-    return AccessFilter(tokens=principal.tokens(), collection=collection, document_ids=only)
+    return AccessFilter(principal.tokens(), collection, only, filters)

@@ -17,6 +17,8 @@ EVERYONE = "everyone"
 DEFAULT_COLLECTION = "main"
 COLLECTION_NAME = r"^[^\x00-\x1f\x7f/\\]{1,100}$"
 """What a collection may be called: no control characters, no slashes."""
+TAG = r"^[^\x00-\x1f\x7f]{1,100}$"
+"""What a tag may be: no control characters."""
 LONGEST_QUESTION = 8000
 """Characters."""
 
@@ -217,6 +219,12 @@ class Document:
     live_revision: str | None = None
     size: int = 0
     updated_at: datetime | None = None
+    language: str = ""
+    """An ISO 639-1 code, as `knowledge.language_code` tells it; empty: unknown."""
+    tags: frozenset[str] = frozenset()
+    """Words that people have given it."""
+    dated_at: datetime | None = None
+    """Its own date, else when it last changed at its source; None: nobody could say."""
     family: str = ""
     """The same for documents that say nearly the same; empty: too short to tell.
 
@@ -340,6 +348,11 @@ class Point:
     collection: str
     access: frozenset[str]
     embedding: Embedding
+    source_id: str = ""
+    media_type: str = ""
+    language: str = ""
+    tags: frozenset[str] = frozenset()
+    dated_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,6 +403,8 @@ class Submission:
     document_ids: tuple[str, ...] = ()
     attempts: int = 0
     received_at: datetime | None = None
+    tags: frozenset[str] = frozenset()
+    """To be given to what it becomes."""
 
 
 class JobKind(StrEnum):
@@ -607,6 +622,8 @@ class Feed:
     error: str = ""
     counts: Mapping[str, int] = field(default_factory=dict)
     """Outcomes of the last sync."""
+    tags: frozenset[str] = frozenset()
+    """Given to the documents it brings, beside those that they have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -641,6 +658,55 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
+class Filters:
+    """What a search or a list is narrowed to, besides collection and documents.
+
+    A document fits when it fits every field that is not None: where several values are given, one
+    of them has to be its own. What is unknown of it fits none. An empty field is refused with
+    `ValueError`: it would fit nothing, and somebody could take it for everything.
+    """
+
+    sources: frozenset[str] | None = None
+    types: frozenset[str] | None = None
+    """Media types."""
+    languages: frozenset[str] | None = None
+    tags: frozenset[str] | None = None
+    since: datetime | None = None
+    """The first moment that fits."""
+    until: datetime | None = None
+    """The first moment that fits no more."""
+
+    def __post_init__(self) -> None:
+        for values in (self.sources, self.types, self.languages, self.tags):
+            if values is not None and not (values and all(values)):
+                raise ValueError("a filter by nothing at all")
+        if self.since is not None and self.until is not None and self.since >= self.until:
+            raise ValueError("a filter by a time that ends before it begins")
+
+    def admit(self, document: Document) -> bool:
+        """Say whether the document fits."""
+        return (
+            (self.sources is None or document.source_id in self.sources)
+            and (self.types is None or document.media_type in self.types)
+            and (self.languages is None or document.language in self.languages)
+            and (self.tags is None or not self.tags.isdisjoint(document.tags))
+            and self._admit_date(document.dated_at)
+        )
+
+    def _admit_date(self, moment: datetime | None) -> bool:
+        if self.since is None and self.until is None:
+            return True
+        return (
+            moment is not None
+            and (self.since is None or self.since <= moment)
+            and (self.until is None or moment < self.until)
+        )
+
+
+UNFILTERED = Filters()
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """What somebody wants to know."""
 
@@ -650,6 +716,7 @@ class Question:
     effort: Effort = Effort.LOW
     document_ids: tuple[str, ...] | None = None
     """Only look into these; None: into all."""
+    filters: Filters = UNFILTERED
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from typing import Any, BinaryIO, Protocol
 
 from knowledge.access import AccessFilter
 from knowledge.models import (
+    UNFILTERED,
     Block,
     Chunk,
     Context,
@@ -31,6 +32,7 @@ from knowledge.models import (
     Embedding,
     Feed,
     FeedState,
+    Filters,
     Freshness,
     Generation,
     GenerationState,
@@ -123,8 +125,8 @@ class Index(Protocol):
     def delete(self, revision_ids: Sequence[str]) -> None:
         """Delete all points of the revisions; absent ones are no error."""
 
-    def set_access(self, document_id: str, access: frozenset[str]) -> None:
-        """Replace the access tokens on all points of a document."""
+    def relabel(self, document: Document) -> None:
+        """Give all points of a document what filters go by as it is now, its rights above all."""
 
     def close(self) -> None:
         """Release files and connections."""
@@ -150,6 +152,7 @@ class Library(Protocol):
         *,
         collection: str | None = None,
         document_ids: Collection[str] | None = None,
+        filters: Filters = UNFILTERED,
     ) -> list[Passage]:
         """Return the hits that are live and readable now, in the order of `hits`, ranked from 1.
 
@@ -163,7 +166,13 @@ class Library(Protocol):
         """Return a readable document with a live revision; raises `NotFound` else."""
 
     def documents(
-        self, principal: Principal, *, collection: str | None, after: str | None, limit: int
+        self,
+        principal: Principal,
+        *,
+        collection: str | None,
+        after: str | None,
+        limit: int,
+        filters: Filters = UNFILTERED,
     ) -> list[Document]:
         """List readable live documents by id, beginning after the id `after`."""
 
@@ -225,12 +234,12 @@ class Ledger(Protocol):
     ) -> None:
         """Make the revision the live one, in one transaction; the former live one becomes dead.
 
-        A note of `reject` for its uri is dropped. A document that was live keeps its access list;
-        where that differs from `document.access`, which the new points carry, it is listed by
-        `access_to_copy`. Raises `IngestError` with code `superseded`, and changes nothing, when
-        the revision was removed or abandoned meanwhile, or a later one is live; so do
-        `store_parsed` and `mark`. Raises `IndexUnavailable` when another `generation` than the
-        given one is live by now: its index lacks the revision.
+        A note of `reject` for its uri is dropped. A document that was live keeps its access list,
+        and its tags beside those that `document` brings; where that differs from what the new
+        points carry, it is listed by `labels_to_copy`. Raises `IngestError` with code `superseded`,
+        and changes nothing, when the revision was removed or abandoned meanwhile, or a later one is
+        live; so do `store_parsed` and `mark`. Raises `IndexUnavailable` when another `generation`
+        than the given one is live by now: its index lacks the revision.
         """
 
     def stand_by(self, revision_id: str, number: int) -> None:
@@ -254,11 +263,20 @@ class Ledger(Protocol):
     def set_access(self, document_id: str, access: frozenset[str]) -> bool:
         """Set who may read a document, effective at once; False when there is none."""
 
-    def access_to_copy(self) -> dict[str, frozenset[str]]:
-        """Return documents whose access has not yet been copied into the index."""
+    def set_tags(self, document_id: str, tags: frozenset[str]) -> bool:
+        """Set the tags of a document; False when there is none."""
 
-    def access_copied(self, document_id: str, access: frozenset[str]) -> None:
-        """Note that the index holds `access`; a no-op if it has changed again meanwhile."""
+    def add_tags(self, document_id: str, tags: frozenset[str]) -> bool:
+        """Give a document these tags too; False when there is none."""
+
+    def describe(self, document: Document) -> None:
+        """Note language and date of a live document that has been looked at again."""
+
+    def labels_to_copy(self, *, limit: int = 100) -> list[Document]:
+        """Return live documents whose rights or tags are yet to be copied into the index."""
+
+    def labels_copied(self, document: Document) -> None:
+        """Note that the index holds these; a no-op if they have changed again meanwhile."""
 
     def freeze_statistics(self, collection: str) -> TermStatistics:
         """Count terms over live chunks that everyone may read, and store that as the snapshot."""
@@ -666,7 +684,14 @@ class Intake(Protocol):
     """How serving reaches ingestion without knowing it; `footnote` fills it."""
 
     def submit(
-        self, stream: BinaryIO, *, name: str, collection: str, access: frozenset[str], by: Principal
+        self,
+        stream: BinaryIO,
+        *,
+        name: str,
+        collection: str,
+        access: frozenset[str],
+        by: Principal,
+        tags: frozenset[str] = frozenset(),
     ) -> Submission:
         """Take a file in, durable on return. Raises `TooLarge`, `Unsupported`."""
 
@@ -685,7 +710,12 @@ class Intake(Protocol):
     def set_access(self, document_id: str, access: frozenset[str]) -> None:
         """Set who may read a document; raises `NotFound`."""
 
-    def sync(self, paths: Sequence[Path], *, collection: str) -> Iterator[IngestEvent]:
+    def set_tags(self, document_id: str, tags: frozenset[str]) -> None:
+        """Set the tags of a document; raises `NotFound`."""
+
+    def sync(
+        self, paths: Sequence[Path], *, collection: str, tags: frozenset[str] = frozenset()
+    ) -> Iterator[IngestEvent]:
         """Bring files and folders of this machine up to date, one event per document."""
 
     def content(self, digest: str) -> bytes:

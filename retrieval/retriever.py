@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from typing import TypedDict
 
 from knowledge.access import access_filter
-from knowledge.models import Context, Embedding, Passage, Principal, Question
+from knowledge.models import (
+    UNFILTERED,
+    Context,
+    Embedding,
+    Filters,
+    Passage,
+    Principal,
+    Question,
+)
 from knowledge.ports import Library, VectorSpace
 from retrieval.context import pack
 
@@ -15,6 +24,14 @@ MOST_FETCHES = 6
 REMEMBERED_TURNS = 2
 MOST_PER_TOKEN = 8
 """Characters; prose of any language has fewer on average."""
+
+
+class Narrowed(TypedDict):
+    """What a search is narrowed to, under both keys alike."""
+
+    collection: str | None
+    document_ids: Collection[str] | None
+    filters: Filters
 
 
 class Retriever:
@@ -46,6 +63,7 @@ class Retriever:
             principal,
             collection=question.collection,
             document_ids=question.document_ids,
+            filters=question.filters,
             limit=self._context_passages + SPARE_HITS,
         )
         return pack(
@@ -63,6 +81,7 @@ class Retriever:
         *,
         collection: str | None = None,
         document_ids: Collection[str] | None = None,
+        filters: Filters = UNFILTERED,
         limit: int = 10,
     ) -> list[Passage]:
         """Return at most `limit` passages, ranked from 1; the same errors as `retrieve`.
@@ -71,22 +90,23 @@ class Retriever:
         away, more are fetched, so that a full list stays full. Where the live generation changed on
         the way, the search is made again in the new one.
         """
-        access = access_filter(principal, collection=collection, document_ids=document_ids)
+        narrowed: Narrowed = {
+            "collection": collection,
+            "document_ids": document_ids,
+            "filters": filters,
+        }
+        access = access_filter(principal, **narrowed)
         space = self._space()
         embedding = self._embed(space, query, collection)
         depth = limit + SPARE_HITS
         for _ in range(MOST_FETCHES):
             hits = space.index.search(embedding, access, limit=depth)
-            passages = self._library.passages(
-                hits, principal, collection=collection, document_ids=document_ids
-            )
+            passages = self._library.passages(hits, principal, **narrowed)
             if len(passages) >= limit or len(hits) < depth:
                 break
             depth *= 2
         if not passages and self._space() != space:
-            return self.search(
-                query, principal, collection=collection, document_ids=document_ids, limit=limit
-            )
+            return self.search(query, principal, limit=limit, **narrowed)
         return passages[:limit]
 
     def count_tokens(self, text: str) -> int:

@@ -5,15 +5,32 @@ On the way out `serving/wire.py` builds the same shapes directly; a test holds t
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
+from knowledge.errors import ConfigurationError
+from knowledge.formats import MEDIA_TYPES
 from knowledge.models import (
     COLLECTION_NAME,
     LONGEST_QUESTION,
+    TAG,
+    UNFILTERED,
     Effort,
     FeedState,
+    Filters,
     GenerationState,
     JobKind,
     JobState,
@@ -30,6 +47,51 @@ DocumentIds = Annotated[
 AccessToken = Annotated[
     str, StringConstraints(max_length=200, pattern=r"^(everyone|[ug]:[^\x00-\x20\x7f]+)$")
 ]
+MOST_NAMED = 50
+"""Values of one filter."""
+
+
+def _media_type(name: str) -> str:
+    """Return the media type that a short name stands for; one in full stands for itself."""
+    if "/" not in name and name not in MEDIA_TYPES:
+        raise ValueError(f"no such format; known are {', '.join(MEDIA_TYPES)} and media types")
+    return MEDIA_TYPES.get(name, name)
+
+
+def _moment(text: str) -> str:
+    """Check a date or time of ISO 8601."""
+    _begins(text)
+    return text
+
+
+def _begins(text: str) -> datetime:
+    """Return the moment, or the beginning of the day, that `text` names; UTC unless it says so."""
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _ends(text: str) -> datetime:
+    """Return the first moment after the one, or the day, that `text` names."""
+    if len(text) == len("2026-01-31"):
+        return _begins(text) + timedelta(days=1)
+    return _begins(text) + timedelta(microseconds=1)
+
+
+Tag = Annotated[str, StringConstraints(strip_whitespace=True, pattern=TAG)]
+Tags = Annotated[list[Tag], Field(max_length=MOST_NAMED)]
+MediaType = Annotated[
+    str,
+    StringConstraints(to_lower=True, strip_whitespace=True, pattern=r"^[!-~]{1,127}$"),
+    AfterValidator(_media_type),
+]
+Language = Annotated[str, StringConstraints(to_lower=True, pattern=r"^[A-Za-z]{2,3}$")]
+Identity = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z-]{1,64}$")]
+Moment = Annotated[
+    str,
+    Field(max_length=40, json_schema_extra={"examples": ["2026-01-31"]}),
+    AfterValidator(_moment),
+]
+Some = Field(None, min_length=1, max_length=MOST_NAMED)
 QuestionText = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_QUESTION)
 ]
@@ -53,12 +115,101 @@ class TurnIn(_In):
     text: str = Field(max_length=32_000)
 
 
+class DatesIn(_In):
+    """A range of time, both ends included; a day is a whole day in UTC."""
+
+    since: Moment | None = Field(None, alias="from")
+    until: Moment | None = Field(None, alias="to")
+
+    @field_validator("until")
+    @classmethod
+    def _in_order(cls, until: str | None, info: ValidationInfo) -> str | None:
+        since = info.data.get("since")
+        if since and until and _begins(since) >= _ends(until):
+            raise ValueError("it ends before it begins")
+        return until
+
+    @property
+    def first(self) -> datetime | None:
+        """Return the first moment that fits."""
+        return _begins(self.since) if self.since else None
+
+    @property
+    def end(self) -> datetime | None:
+        """Return the first moment that fits no more."""
+        return _ends(self.until) if self.until else None
+
+
+class FiltersIn(_In):
+    """Narrows to documents that fit every field given; where a field names several, to any of them.
+
+    What is not known of a document fits no filter by it.
+    """
+
+    sources: list[Identity] | None = Some
+    """As documents name theirs."""
+    types: list[MediaType] | None = Some
+    """Formats such as `pdf`, or media types."""
+    languages: list[Language] | None = Some
+    """ISO 639-1 codes."""
+    tags: list[Tag] | None = Some
+    date: DatesIn | None = None
+    """The document's own date, where it has one, else when it last changed at its source."""
+
+    def made(self) -> Filters:
+        """Return what it means."""
+        return _filters(self, self.date or DatesIn())
+
+
+def _set(values: list[str] | None) -> frozenset[str] | None:
+    return None if values is None else frozenset(values)
+
+
+def _filters(named: FiltersIn | DocumentsIn, dates: DatesIn) -> Filters:
+    return Filters(
+        sources=_set(named.sources),
+        types=_set(named.types),
+        languages=_set(named.languages),
+        tags=_set(named.tags),
+        since=dates.first,
+        until=dates.end,
+    )
+
+
+def filters(given: dict[str, Any] | None) -> Filters:
+    """Return the filters that JSON names; raises `ConfigurationError` with where it is wrong."""
+    if not given:
+        return UNFILTERED
+    try:
+        return FiltersIn.model_validate(given).made()
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigurationError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+class DocumentsIn(DatesIn):
+    """Which documents to list; a list is given by naming its field several times."""
+
+    collection: CollectionName | None = None
+    after: Identity | None = None
+    limit: int = Field(100, ge=1, le=1000)
+    sources: list[Identity] | None = Some
+    types: list[MediaType] | None = Some
+    languages: list[Language] | None = Some
+    tags: list[Tag] | None = Some
+
+    def made(self) -> Filters:
+        """Return the filters it names."""
+        return _filters(self, self)
+
+
 class AskIn(_In):
     """A question."""
 
     question: QuestionText
     collection: CollectionName | None = None
     document_ids: DocumentIds | None = None
+    filters: FiltersIn | None = None
     history: list[TurnIn] = Field(default_factory=list, max_length=50)
     effort: Effort | None = None
     stream: StrictBool = False
@@ -70,6 +221,7 @@ class SearchIn(_In):
     query: QuestionText
     collection: CollectionName | None = None
     document_ids: DocumentIds | None = None
+    filters: FiltersIn | None = None
     limit: StrictInt = Field(10, ge=1, le=100)
 
 
@@ -79,11 +231,18 @@ class AccessIn(_In):
     access: list[AccessToken] = Field(max_length=256)
 
 
+class TagsIn(_In):
+    """The tags of a document from now on."""
+
+    tags: Tags
+
+
 class IngestIn(_In):
     """Files and folders of this machine to bring up to date."""
 
     paths: list[str] = Field(min_length=1, max_length=1000)
     collection: CollectionName = "main"
+    tags: Tags = Field(default_factory=list)
 
 
 class SourceIn(_In):
@@ -93,6 +252,7 @@ class SourceIn(_In):
     uri: str = Field(min_length=1, max_length=4000)
     collection: CollectionName = "main"
     access: list[AccessToken] = Field(default_factory=lambda: ["everyone"], max_length=256)
+    tags: Tags = Field(default_factory=list)
     settings: dict[str, str] = Field(default_factory=dict, max_length=64)
     every: StrictInt | None = Field(None, ge=0, le=31_536_000)
 
@@ -241,6 +401,12 @@ class DocumentOut(_Out):
     revision: str | None
     size: int
     updated_at: str | None
+    source: str
+    language: str
+    """An ISO 639-1 code; empty: unknown."""
+    tags: list[str]
+    dated_at: str | None
+    """Its own date, else when it last changed at its source."""
     access: list[str] | None = None
 
 
@@ -259,6 +425,7 @@ class SubmissionOut(_Out):
     size: int
     collection: str
     access: list[str]
+    tags: list[str]
     state: SubmissionState
     reason: str
     documents: list[str]
@@ -337,6 +504,7 @@ class SourceOut(_Out):
     uri: str
     collection: str
     access: list[str]
+    tags: list[str]
     settings: dict[str, str]
     every: int | None
     paused: bool

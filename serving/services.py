@@ -7,7 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from knowledge.models import Effort, Gap, Passage, Principal, Question, Refused
+from knowledge.models import (
+    UNFILTERED,
+    Effort,
+    Filters,
+    Gap,
+    Passage,
+    Principal,
+    Question,
+    Refused,
+)
 from knowledge.ports import Intake, Jobs, Library, Sources
 from serving.auth import Gate
 from serving.events import Event
@@ -23,6 +32,7 @@ class Searching(Protocol):
         *,
         collection: str | None = None,
         document_ids: Collection[str] | None = None,
+        filters: Filters = UNFILTERED,
         limit: int = 10,
     ) -> list[Passage]:
         """Return readable passages, best first."""

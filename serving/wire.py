@@ -107,7 +107,11 @@ def document_json(document: Document, principal: Principal) -> Json:
         "metadata": dict(document.metadata),
         "revision": document.live_revision,
         "size": document.size,
-        "updated_at": document.updated_at.isoformat() if document.updated_at else None,
+        "updated_at": _moment(document.updated_at),
+        "source": document.source_id,
+        "language": document.language,
+        "tags": sorted(document.tags),
+        "dated_at": _moment(document.dated_at),
     }
     if principal.has_role("admin"):
         body["access"] = sorted(document.access)
@@ -122,6 +126,7 @@ def submission_json(submission: Submission) -> Json:
         "size": submission.size,
         "collection": submission.collection,
         "access": sorted(submission.access),
+        "tags": sorted(submission.tags),
         "state": submission.state.value,
         "reason": submission.reason,
         "documents": list(submission.document_ids),
@@ -149,6 +154,7 @@ def feed_json(feed: Feed, freshness: Freshness) -> Json:
         "uri": feed.uri,
         "collection": feed.collection,
         "access": sorted(feed.access),
+        "tags": sorted(feed.tags),
         "settings": dict(feed.settings),
         "every": feed.every,
         "paused": feed.paused,

@@ -20,6 +20,7 @@ from knowledge.models import (
     Delta,
     Document,
     Embedding,
+    Filters,
     Hit,
     Job,
     JobState,
@@ -100,10 +101,19 @@ class FakeIndex:
         gone = set(revision_ids)
         self.points = {k: p for k, p in self.points.items() if p.revision_id not in gone}
 
-    def set_access(self, document_id: str, access: frozenset[str]) -> None:
+    def relabel(self, document: Document) -> None:
         for chunk_id, point in self.points.items():
-            if point.document_id == document_id:
-                self.points[chunk_id] = replace(point, access=access)
+            if point.document_id == document.id:
+                self.points[chunk_id] = replace(
+                    point,
+                    access=document.access,
+                    collection=document.collection,
+                    source_id=document.source_id,
+                    media_type=document.media_type,
+                    language=document.language,
+                    tags=document.tags,
+                    dated_at=document.dated_at,
+                )
 
     def close(self) -> None:
         pass
@@ -142,7 +152,23 @@ def overlap(a: SparseVector, b: SparseVector) -> float:
 def _allows(access: AccessFilter, point: Point) -> bool:
     fits = access.collection in (None, point.collection)
     meant = access.document_ids is None or point.document_id in access.document_ids
-    return fits and meant and bool(access.tokens & point.access)
+    return fits and meant and _fits(access.filters, point) and bool(access.tokens & point.access)
+
+
+def _fits(only: Filters, point: Point) -> bool:
+    """Say the same as `Filters.admit`, in other words."""
+    asked = [
+        (only.sources, {point.source_id}),
+        (only.types, {point.media_type}),
+        (only.languages, {point.language}),
+        (only.tags, point.tags),
+    ]
+    if any(words is not None and not words & own for words, own in asked):
+        return False
+    moment = point.dated_at.timestamp() if point.dated_at else math.nan
+    late = only.since is None or moment >= only.since.timestamp()
+    early = only.until is None or moment < only.until.timestamp()
+    return late and early
 
 
 def _best(scores: dict[str, float], limit: int) -> list[str]:

@@ -8,7 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from footnote.commands.common import AsJson, Collection, as_text, examples, say
+from footnote.commands.common import (
+    AsJson,
+    Collection,
+    Format,
+    From,
+    Language,
+    NewTags,
+    Tag,
+    To,
+    as_text,
+    checked_tags,
+    examples,
+    say,
+)
 from knowledge.errors import ConfigurationError
 from knowledge.models import COLLECTION_NAME, DEFAULT_COLLECTION, LONGEST_QUESTION, Effort
 from knowledge.settings import load_settings
@@ -22,7 +35,7 @@ app = typer.Typer()
 @app.command(
     epilog=examples(
         "footnote ingest ~/Documents/handbook",
-        "footnote ingest report.pdf notes.md --collection finance",
+        "footnote ingest report.pdf notes.md --collection finance --tag 2026",
         "footnote ingest corpus.jsonl.gz --json > events.jsonl",
     )
 )
@@ -31,6 +44,7 @@ def ingest(
     collection: Annotated[
         str, typer.Option("--collection", "-c", help="Where they belong.")
     ] = DEFAULT_COLLECTION,
+    tag: NewTags = None,
     as_json: AsJson = False,
 ) -> None:
     """Bring files and folders up to date.
@@ -44,7 +58,8 @@ def ingest(
 
     if not re.fullmatch(COLLECTION_NAME, collection):
         raise ConfigurationError("a collection is named by 1 to 100 characters, without slashes")
-    raise typer.Exit(run(load_settings(), paths, collection=collection, as_json=as_json, say=say))
+    labels = {"collection": collection, "tags": checked_tags(tag or ())}
+    raise typer.Exit(run(load_settings(), paths, labels, as_json=as_json, say=say))
 
 
 @app.command(
@@ -54,21 +69,29 @@ def ingest(
         'footnote ask "Compare the two offers" --effort high',
     )
 )
-def ask(
+def ask(  # noqa: PLR0913 (what one may narrow by)
     question: Annotated[str, typer.Argument(help="The question, in quotes.")],
     collection: Collection = None,
     effort: Annotated[
         Effort | None, typer.Option(help="How long the model may think, where there is one.")
     ] = None,
+    tag: Tag = None,
+    kind: Format = None,
+    language: Language = None,
+    since: From = None,
+    until: To = None,
     as_json: AsJson = False,
 ) -> None:
     """Answer a question, with a verbatim quote under every claim."""
     from footnote import show
     from footnote.desk import open_desk
+    from footnote.narrowing import filters
 
     _check_length(question)
+    only = filters(tags=tag, types=kind, languages=language, since=since, until=until)
+    thinks = effort.value if effort else None
     with open_desk(load_settings(), command="ask", say=say) as desk:
-        body = desk.ask(question, effort=effort.value if effort else None, collection=collection)
+        body = desk.ask(question, effort=thinks, collection=collection, filters=only)
         if body["verdict"] == "not_found":
             _hint(desk, collection)
     print(as_text(body) if as_json else show.answer(body))
@@ -80,19 +103,26 @@ def ask(
         'footnote search "error E42" --limit 3 --json',
     )
 )
-def search(
+def search(  # noqa: PLR0913 (what one may narrow by)
     query: Annotated[str, typer.Argument(help="Words or a sentence, in quotes.")],
     collection: Collection = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=100)] = 10,
+    tag: Tag = None,
+    kind: Format = None,
+    language: Language = None,
+    since: From = None,
+    until: To = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the passages that fit best, without writing an answer."""
     from footnote import show
     from footnote.desk import open_desk
+    from footnote.narrowing import filters
 
     _check_length(query)
+    only = filters(tags=tag, types=kind, languages=language, since=since, until=until)
     with open_desk(load_settings(), command="search", say=say) as desk:
-        body = desk.search(query, collection=collection, limit=limit)
+        body = desk.search(query, collection=collection, limit=limit, filters=only)
         if not body["passages"]:
             _hint(desk, collection)
     print(as_text(body) if as_json else show.passages(body))

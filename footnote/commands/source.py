@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from footnote.commands.common import AsJson, as_text, examples, say
+from footnote.commands.common import AsJson, NewTags, as_text, checked_tags, examples, say
 from knowledge.errors import ConfigurationError
 from knowledge.models import DEFAULT_COLLECTION
 from knowledge.settings import load_settings
@@ -48,6 +48,7 @@ def source_add(  # noqa: PLR0913 (what one may say of a source)
         list[str] | None,
         typer.Option(help="Who may read them: everyone, u:<user> or g:<group>; may be repeated."),
     ] = None,
+    tag: NewTags = None,
     every: Annotated[
         str | None, typer.Option(help="Time between syncs, such as 15m; else only when asked.")
     ] = None,
@@ -71,6 +72,7 @@ def source_add(  # noqa: PLR0913 (what one may say of a source)
         "uri": uri,
         "collection": collection,
         "access": access or ["everyone"],
+        "tags": checked_tags(tag or ()),
         "every": sources.every_seconds(every) if every else None,
         "settings": {key: each for key, each in globs.items() if each}
         | sources.assigned(setting or ()),

@@ -9,7 +9,14 @@ from sqlalchemy import ColumnElement, Connection, delete, exists, select, update
 
 from knowledge.catalog.database import Database, now
 from knowledge.catalog.families import drop_childless
-from knowledge.catalog.schema import blocks, chunks, document_access, documents, revisions
+from knowledge.catalog.schema import (
+    blocks,
+    chunks,
+    document_access,
+    document_tags,
+    documents,
+    revisions,
+)
 from knowledge.models import RevisionState
 
 FINISHED = tuple(
@@ -94,4 +101,5 @@ def _drop_empty(connection: Connection, document_ids: Sequence[str]) -> None:
     empty = connection.scalars(select(documents.c.id).where(documents.c.id.in_(locked), ~left))
     gone = list(empty)
     connection.execute(delete(document_access).where(document_access.c.document_id.in_(gone)))
+    connection.execute(delete(document_tags).where(document_tags.c.document_id.in_(gone)))
     connection.execute(delete(documents).where(documents.c.id.in_(gone)))

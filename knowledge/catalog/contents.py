@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import bindparam, func, select
 
 from knowledge.catalog.database import Database
-from knowledge.catalog.rights import access_of
+from knowledge.catalog.rights import labels_of
 from knowledge.catalog.rows import DOCUMENT_COLUMNS, to_document
 from knowledge.catalog.schema import chunks, documents
 from knowledge.models import Chunk, Document, Span
@@ -51,7 +51,7 @@ class SqlContents:
         """Return the document whose live revision this is; None when it is nobody's."""
         with self._database.reading() as connection:
             row = connection.execute(_DOCUMENT, {"revision_id": revision_id}).one_or_none()
-            return None if row is None else to_document(row, access_of(connection, row.id))
+            return None if row is None else to_document(row, *labels_of(connection, row.id))
 
     def chunk_texts(self, revision_id: str) -> list[tuple[Chunk, str]]:
         """Return the chunks of a live revision in order, each with its text; else none."""

@@ -35,6 +35,7 @@ class SqlFeeds:
             "uri": feed.uri,
             "collection": feed.collection,
             "access": sorted(feed.access),
+            "tags": sorted(feed.tags),
             "settings": feed.settings,
             "every": feed.every,
             "paused": feed.paused,
@@ -197,6 +198,7 @@ def _to_feed(row: AnyRow) -> Feed:
         **values
         | {
             "access": frozenset(row.access),
+            "tags": frozenset(row.tags),
             "state": FeedState(row.state),
             "counts": {name: int(count) for name, count in row.counts.items()},
         }

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, delete, exists, func, insert, 
 
 from knowledge.catalog.cleaning import FINISHED, bury
 from knowledge.catalog.database import Database, now
-from knowledge.catalog.rights import access_of
+from knowledge.catalog.rights import labels_of
 from knowledge.catalog.rows import (
     BLOCK_COLUMNS,
     DOCUMENT_COLUMNS,
@@ -96,7 +96,7 @@ class SqlGenerations:
             row = connection.execute(statement).one_or_none()
             if row is None:
                 return None
-            document = to_document(row, access_of(connection, row.id))
+            document = to_document(row, *labels_of(connection, row.id))
             return document, _revision(connection, row.live_revision)
 
     def paths(self, chunk_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:

@@ -13,7 +13,7 @@ from knowledge.catalog.cleaning import FINISHED, bury, drop_parsed, is_in
 from knowledge.catalog.database import Database, now, upsert
 from knowledge.catalog.families import family_of
 from knowledge.catalog.generations import hold_generation
-from knowledge.catalog.rights import access_of, replace_access
+from knowledge.catalog.rights import insert_tags, labels_of, replace_access, replace_tags
 from knowledge.catalog.rows import AnyRow, block_rows, chunk_rows, document_row
 from knowledge.catalog.schema import blocks, chunks, documents, rejections, revisions, sources
 from knowledge.errors import IngestError
@@ -125,10 +125,10 @@ class SqlLedger:
     ) -> None:
         """Make the revision the live one, in one transaction; the former live one becomes dead.
 
-        The first revision brings the access of `document`; later ones keep what is stored, which
-        an administrator may have set. Raises `IngestError` with code `superseded` when the
-        revision was removed or abandoned, or a later one is live; `IndexUnavailable` when another
-        `generation` than the given one is live by now.
+        The first revision brings the access and tags of `document`; later ones keep what is stored,
+        which an administrator may have set, and add their tags. Raises `IngestError` with code
+        `superseded` when the revision was removed or abandoned, or a later one is live;
+        `IndexUnavailable` when another `generation` than the given one is live by now.
         """
         with self._database.writing() as connection:
             if generation is not None:
@@ -142,6 +142,9 @@ class SqlLedger:
             _refuse_if_superseded(connection, former, coming)
             if former.live_revision is None:
                 replace_access(connection, document.id, document.access)
+                replace_tags(connection, document.id, document.tags)
+            else:
+                insert_tags(connection, document.id, document.tags)
             _raise_to_life(connection, document, coming)
 
     def remove(self, document_id: str) -> bool:
@@ -159,6 +162,7 @@ class SqlLedger:
                 update(documents).where(documents.c.id == document_id).values(live_revision=None)
             )
             replace_access(connection, document_id, frozenset())
+            replace_tags(connection, document_id, frozenset())
             _accept(connection, document.source_id, document.uri)
         return buried > 0
 
@@ -172,7 +176,7 @@ def _next_generation(connection: Connection, document: Document) -> int:
         .values(
             id=document.id,
             generation=1,
-            access_dirty=False,
+            labels_dirty=False,
             updated_at=moment,
             changed_at=moment,
             **document_row(document),
@@ -263,8 +267,8 @@ def _raise_to_life(connection: Connection, document: Document, coming: AnyRow) -
             family=coming.family,
             updated_at=moment,
             changed_at=moment,
-            # the points of this revision were made with the access that its source says
-            access_dirty=access_of(connection, document.id) != document.access,
+            # the points of this revision were made with the labels that its source says
+            labels_dirty=labels_of(connection, document.id) != (document.access, document.tags),
             **document_row(document),
         )
     )

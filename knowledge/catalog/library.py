@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, exists, func, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    bindparam,
+    exists,
+    func,
+    literal,
+    select,
+    union_all,
+)
 
 from knowledge.catalog.database import Database
 from knowledge.catalog.rows import (
@@ -16,9 +27,27 @@ from knowledge.catalog.rows import (
     to_document,
     to_revision,
 )
-from knowledge.catalog.schema import blocks, chunks, document_access, documents, revisions
+from knowledge.catalog.schema import (
+    blocks,
+    chunks,
+    document_access,
+    document_tags,
+    documents,
+    revisions,
+)
+from knowledge.catalog.types import Moment
 from knowledge.errors import NotFound
-from knowledge.models import Block, Document, Hit, Passage, Principal, Revision, Span
+from knowledge.models import (
+    UNFILTERED,
+    Block,
+    Document,
+    Filters,
+    Hit,
+    Passage,
+    Principal,
+    Revision,
+    Span,
+)
 
 # Statements are built once: building one costs more than running it.
 _READABLE = exists().where(
@@ -58,9 +87,28 @@ _BLOCKS_OF_CHUNKS = (
     .where(chunks.c.id.in_(bindparam("chunk_ids", expanding=True)))
     .order_by(chunks.c.id, blocks.c.ordinal)
 )
-_ACCESS = select(document_access.c.document_id, document_access.c.token).where(
-    document_access.c.document_id.in_(bindparam("document_ids", expanding=True))
+_LABELS = union_all(
+    select(document_access.c.document_id, document_access.c.token, literal(0)).where(
+        document_access.c.document_id.in_(bindparam("document_ids", expanding=True))
+    ),
+    select(document_tags.c.document_id, document_tags.c.tag, literal(1)).where(
+        document_tags.c.document_id.in_(bindparam("document_ids", expanding=True))
+    ),
 )
+"""Access tokens (0) and tags (1) in one question: it is asked with every search."""
+_NARROWED: dict[str, ColumnElement[bool]] = {
+    "collection": _OF_COLLECTION,
+    "sources": documents.c.source_id.in_(bindparam("sources", expanding=True)),
+    "types": documents.c.media_type.in_(bindparam("types", expanding=True)),
+    "languages": documents.c.language.in_(bindparam("languages", expanding=True)),
+    "tags": exists().where(
+        document_tags.c.document_id == documents.c.id,
+        document_tags.c.tag.in_(bindparam("tags", expanding=True)),
+    ),
+    "since": documents.c.dated_at >= bindparam("since", type_=Moment),
+    "until": documents.c.dated_at < bindparam("until", type_=Moment),
+}
+"""`Filters.admit` in SQL, for lists; nothing narrows by what is absent here."""
 _LIVE = documents.c.live_revision.is_not(None)
 _DOCUMENT = select(*DOCUMENT_COLUMNS).where(
     documents.c.id == bindparam("document_id"), _LIVE, _READABLE
@@ -71,7 +119,6 @@ _DOCUMENTS = (
     .order_by(documents.c.id)
     .limit(bindparam("most"))
 )
-_DOCUMENTS_OF_COLLECTION = _DOCUMENTS.where(_OF_COLLECTION)
 _REVISION = (
     select(revisions)
     .join_from(documents, revisions, revisions.c.id == documents.c.live_revision)
@@ -124,8 +171,9 @@ class SqlLibrary:
         *,
         collection: str | None = None,
         document_ids: Collection[str] | None = None,
+        filters: Filters = UNFILTERED,
     ) -> list[Passage]:
-        """Return the hits that are live and readable now, in their order, ranked from 1."""
+        """Return the hits that are live, readable and fit now, in their order, ranked from 1."""
         tokens = sorted(principal.tokens())
         if not tokens or not hits:
             return []
@@ -140,9 +188,9 @@ class SqlLibrary:
                 for row in connection.execute(statement, given)
                 if document_ids is None or row[0] in document_ids
             ]
-            seen = {row[_DOCUMENT_WIDTH]: row for row in found}
-            around = _blocks_of(connection, list(seen))
             whose = _documents_of(connection, found)
+            seen = {row[_DOCUMENT_WIDTH]: row for row in found if filters.admit(whose[row[0]])}
+            around = _blocks_of(connection, list(seen))
         ordered = [hit for hit in _first_of_each(hits) if hit.chunk_id in seen]
         return [
             _to_passage(hit, rank, seen[hit.chunk_id], whose, around[hit.chunk_id])
@@ -166,15 +214,19 @@ class SqlLibrary:
             return _documents_of(connection, [row])[document_id]
 
     def documents(
-        self, principal: Principal, *, collection: str | None, after: str | None, limit: int
+        self,
+        principal: Principal,
+        *,
+        collection: str | None,
+        after: str | None,
+        limit: int,
+        filters: Filters = UNFILTERED,
     ) -> list[Document]:
-        """List readable live documents by id, beginning after the id `after`."""
-        given: dict[str, Any] = {"after": after or "", "most": limit}
-        if collection is not None:
-            given["collection"] = collection
-        statement = _DOCUMENTS if collection is None else _DOCUMENTS_OF_COLLECTION
+        """List readable live documents that fit by id, beginning after the id `after`."""
+        narrowed = dict(_narrowing(collection, filters))
+        given = {"after": after or "", "most": limit, **narrowed, **_tokens(principal)}
         with self._database.reading() as connection:
-            rows = connection.execute(statement, given | _tokens(principal)).all()
+            rows = connection.execute(_documents_that_fit(frozenset(narrowed)), given).all()
             return list(_documents_of(connection, rows).values())
 
     def revision(self, document_id: str, principal: Principal) -> Revision:
@@ -199,6 +251,19 @@ class SqlLibrary:
         with self._database.reading() as connection:
             rows = connection.execute(_COLLECTIONS, _tokens(principal)).all()
         return {row[0]: row[1] for row in rows}
+
+
+def _narrowing(collection: str | None, filters: Filters) -> Iterator[tuple[str, Any]]:
+    """Yield what narrows a list, each under its name in `_NARROWED`."""
+    given = {name: getattr(filters, name) for name in Filters.__dataclass_fields__}
+    for name, value in {"collection": collection, **given}.items():
+        if value is not None:
+            yield name, sorted(value) if isinstance(value, frozenset) else value
+
+
+@lru_cache(maxsize=128)
+def _documents_that_fit(fields: frozenset[str]) -> Select[*tuple[Any, ...]]:
+    return _DOCUMENTS.where(*(_NARROWED[name] for name in sorted(fields)))
 
 
 def _tokens(principal: Principal) -> dict[str, list[str]]:
@@ -229,10 +294,10 @@ def _documents_of(connection: Connection, rows: Sequence[AnyRow]) -> dict[str, D
     distinct = {row[0]: row for row in rows}
     if not distinct:
         return {}
-    access: dict[str, list[str]] = {document_id: [] for document_id in distinct}
-    for document_id, token in connection.execute(_ACCESS, {"document_ids": list(distinct)}).all():
-        access[document_id].append(token)
-    return {key: to_document(row, access[key]) for key, row in distinct.items()}
+    labels: dict[str, tuple[list[str], list[str]]] = {key: ([], []) for key in distinct}
+    for key, word, which in connection.execute(_LABELS, {"document_ids": list(distinct)}).all():
+        labels[key][which].append(word)
+    return {key: to_document(row, *labels[key]) for key, row in distinct.items()}
 
 
 def _to_passage(

@@ -71,6 +71,7 @@ class SqlOutbox:
             "access": sorted(submission.access),
             "submitted_by": submission.submitted_by,
             "received_at": received_at,
+            "tags": sorted(submission.tags),
         }
         with self._database.writing() as connection:
             connection.execute(insert(submissions), row)

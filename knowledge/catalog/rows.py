@@ -37,6 +37,8 @@ DOCUMENT_COLUMNS = (
     documents.c.size,
     documents.c.updated_at,
     documents.c.family,
+    documents.c.language,
+    documents.c.dated_at,
 )
 BLOCK_COLUMNS = (
     blocks.c.kind,
@@ -62,6 +64,7 @@ SUBMISSION_COLUMNS = (
     submissions.c.access,
     submissions.c.submitted_by,
     submissions.c.received_at,
+    submissions.c.tags,
     jobs.c.state,
     jobs.c.reason,
     jobs.c.attempts,
@@ -80,8 +83,8 @@ AnyRow: TypeAlias = "Row[*tuple[Any, ...]]"
 _KINDS = {kind.value: kind for kind in BlockKind}
 
 
-def to_document(columns: Sequence[Any], access: Iterable[str]) -> Document:
-    """Make a document of `DOCUMENT_COLUMNS` and its access tokens."""
+def to_document(columns: Sequence[Any], access: Iterable[str], tags: Iterable[str]) -> Document:
+    """Make a document of `DOCUMENT_COLUMNS`, its access tokens and its tags."""
     return Document(
         id=columns[0],
         source_id=columns[1],
@@ -97,6 +100,9 @@ def to_document(columns: Sequence[Any], access: Iterable[str]) -> Document:
         size=columns[10],
         updated_at=columns[11],
         family=columns[12] or "",
+        language=columns[13],
+        dated_at=columns[14],
+        tags=frozenset(tags),
     )
 
 
@@ -139,6 +145,7 @@ def to_submission(row: AnyRow, document_ids: Sequence[str]) -> Submission:
         document_ids=tuple(document_ids),
         attempts=row.attempts,
         received_at=row.received_at,
+        tags=frozenset(row.tags),
     )
 
 
@@ -154,6 +161,8 @@ def document_row(document: Document) -> dict[str, Any]:
         "media_type": document.media_type,
         "metadata": document.metadata,
         "size": document.size,
+        "language": document.language,
+        "dated_at": document.dated_at,
     }
 
 

@@ -45,7 +45,8 @@ sources = Table(
 )
 
 # Visibility is one column: a document is seen exactly when `live_revision` names a revision.
-# `updated_at` is when its content changed, `changed_at` also when its access did.
+# `updated_at` is when its content changed, `changed_at` also when its access did. `labels_dirty`
+# says that the index has yet to learn of rights or tags.
 documents = Table(
     "documents",
     metadata,
@@ -61,10 +62,12 @@ documents = Table(
     Column("size", BigInteger, nullable=False),
     Column("live_revision", String, unique=True),
     Column("generation", Integer, nullable=False),
-    Column("access_dirty", Boolean, nullable=False),
+    Column("labels_dirty", Boolean, nullable=False),
     Column("updated_at", Moment, nullable=False),
     Column("changed_at", Moment, nullable=False),
     Column("family", String),
+    Column("language", String, nullable=False),
+    Column("dated_at", Moment),
 )
 
 document_access = Table(
@@ -73,6 +76,14 @@ document_access = Table(
     Column("document_id", String, ForeignKey("documents.id"), primary_key=True),
     Column("token", String, primary_key=True),
     Index("ix_document_access_token", "token", "document_id"),
+)
+
+document_tags = Table(
+    "document_tags",
+    metadata,
+    Column("document_id", String, ForeignKey("documents.id"), primary_key=True),
+    Column("tag", AnyText, primary_key=True),
+    Index("ix_document_tags_tag", "tag", "document_id"),
 )
 
 # A family is named for the revision that founded it, and outlives it while others belong to it.
@@ -209,6 +220,7 @@ submissions = Table(
     Column("access", Strings, nullable=False),
     Column("submitted_by", String, nullable=False),
     Column("received_at", Moment, nullable=False),
+    Column("tags", Strings, nullable=False),
     Index("ix_submissions_submitted_by_received_at", "submitted_by", "received_at"),
 )
 
@@ -273,6 +285,7 @@ feeds = Table(
     Column("cursor", AnyText, nullable=False),
     Column("holder", AnyText, nullable=False),
     Column("lease_until", Moment),
+    Column("tags", Strings, nullable=False),
 )
 
 # What was brought in of each file, object or page; `id` derives from source and uri.

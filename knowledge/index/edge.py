@@ -20,7 +20,7 @@ from knowledge.access import AccessFilter
 from knowledge.disk import DISK_FULL, TO_ADD_MB, TO_REMOVE_MB, require_room
 from knowledge.errors import ConfigurationError, IndexUnavailable, OwnedElsewhere
 from knowledge.index import shape
-from knowledge.models import Embedding, Hit, Point, SparseVector
+from knowledge.models import Document, Embedding, Hit, Point, SparseVector
 
 _BATCH = 256
 _FLUSH_AFTER = 5_000
@@ -109,11 +109,11 @@ class EdgeIndex:
             self._update(edge.UpdateOperation.delete_points_by_filter(matching))
         self._settle(1)
 
-    def set_access(self, document_id: str, access: frozenset[str]) -> None:
-        """Replace the access tokens on all points of a document."""
-        matching = _matching(shape.DOCUMENT, [document_id])
-        tokens = {shape.ACCESS: sorted(access)}
-        self._update(edge.UpdateOperation.set_payload_by_filter(matching, tokens))
+    def relabel(self, document: Document) -> None:
+        """Give all points of a document what filters go by as it is now."""
+        matching = _matching(shape.DOCUMENT, [document.id])
+        labels = shape.labels(document)
+        self._update(edge.UpdateOperation.set_payload_by_filter(matching, labels))
         self._settle(1)
 
     def close(self) -> None:
@@ -164,7 +164,9 @@ def _open(folder: Path, dimension: int) -> edge.EdgeShard:
             require_room(folder, TO_ADD_MB)
             _create(folder, config)
         require_room(folder, TO_REMOVE_MB)
-        return edge.EdgeShard.load(str(folder), config)
+        shard = edge.EdgeShard.load(str(folder), config)
+        _index_fields(shard)
+        return shard
 
 
 def _create(folder: Path, config: edge.EdgeConfig) -> None:
@@ -173,15 +175,23 @@ def _create(folder: Path, config: edge.EdgeConfig) -> None:
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     shard = edge.EdgeShard.create(str(aside), config)
-    for field in shape.FILTERED:
-        kind = edge.PayloadSchemaType.Keyword
-        shard.update(edge.UpdateOperation.create_field_index(field, kind))
+    _index_fields(shard)
     shard.close()
     aside.rename(folder)
 
 
 def _aside(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.new")
+
+
+def _index_fields(shard: edge.EdgeShard) -> None:
+    """Index the fields that filters use, unless they are; those of older stores may lack some."""
+    kinds = dict.fromkeys(shape.FILTERED, edge.PayloadSchemaType.Keyword)
+    kinds |= dict.fromkeys(shape.RANGED, edge.PayloadSchemaType.Float)
+    there = shard.info().payload_schema
+    for field, kind in kinds.items():
+        if field not in there:
+            shard.update(edge.UpdateOperation.create_field_index(field, kind))
 
 
 def _edge_point(point: Point) -> edge.Point:
@@ -203,14 +213,13 @@ def _queries(embedding: Embedding) -> Iterator[edge.Query]:
 
 def _allowed(access: AccessFilter) -> edge.Filter:
     must: list[edge.ConditionType] = [
-        edge.FieldCondition(shape.ACCESS, match=edge.MatchAny(sorted(access.tokens)))
+        edge.FieldCondition(field, match=edge.MatchAny(words))
+        for field, words in shape.narrowing(access)
     ]
-    if access.collection is not None:
-        only = edge.MatchValue(access.collection)
-        must.append(edge.FieldCondition(shape.COLLECTION, match=only))
-    if access.document_ids is not None:
-        these = edge.MatchAny(sorted(access.document_ids))
-        must.append(edge.FieldCondition(shape.DOCUMENT, match=these))
+    if dates := shape.dates(access):
+        must.append(
+            edge.FieldCondition(shape.DATE, range=edge.RangeFloat(gte=dates[0], lt=dates[1]))
+        )
     return edge.Filter(must=must)
 
 

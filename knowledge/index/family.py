@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from knowledge.access import AccessFilter
-from knowledge.models import Embedding, Generation, Hit, Point
+from knowledge.models import Document, Embedding, Generation, Hit, Point
 from knowledge.ports import Index
 
 
@@ -107,10 +107,10 @@ class Member:
         for index in self._family.all():
             index.delete(revision_ids)
 
-    def set_access(self, document_id: str, access: frozenset[str]) -> None:
-        """Replace the access tokens on the points of a document in all generations."""
+    def relabel(self, document: Document) -> None:
+        """Give the points of a document what filters go by as it is now, in all generations."""
         for index in self._family.all():
-            index.set_access(document_id, access)
+            index.relabel(document)
 
     def close(self) -> None:
         """Close all: they are open together."""

@@ -16,7 +16,7 @@ from qdrant_client.http.exceptions import (
 from knowledge.access import AccessFilter
 from knowledge.errors import ConfigurationError, IndexUnavailable
 from knowledge.index import shape
-from knowledge.models import Embedding, Hit, Point, SparseVector
+from knowledge.models import Document, Embedding, Hit, Point, SparseVector
 
 _BATCH = 256
 _SECONDS = 30
@@ -135,12 +135,12 @@ class QdrantIndex:
                 matching = models.FilterSelector(filter=_matching(shape.REVISION, list(batch)))
                 self._client.delete(self._collection, matching, wait=True)
 
-    def set_access(self, document_id: str, access: frozenset[str]) -> None:
-        """Replace the access tokens on all points of a document."""
-        matching = _matching(shape.DOCUMENT, [document_id])
-        with _qdrant_errors("set access"):
+    def relabel(self, document: Document) -> None:
+        """Give all points of a document what filters go by as it is now."""
+        matching = _matching(shape.DOCUMENT, [document.id])
+        with _qdrant_errors("relabel"):
             self._client.set_payload(
-                self._collection, {shape.ACCESS: sorted(access)}, points=matching, wait=True
+                self._collection, shape.labels(document), points=matching, wait=True
             )
 
     def close(self) -> None:
@@ -169,9 +169,11 @@ def _ensure(client: QdrantClient, collection: str, dimension: int) -> None:
             f"the Qdrant collection {collection!r} was made for another embedding model; "
             "delete it, or set FOOTNOTE_QDRANT_COLLECTION to a new name; then: footnote rebuild"
         )
-    for field in shape.FILTERED:
+    kinds = dict.fromkeys(shape.FILTERED, models.PayloadSchemaType.KEYWORD)
+    kinds |= dict.fromkeys(shape.RANGED, models.PayloadSchemaType.FLOAT)
+    for field, kind in kinds.items():
         if field not in found.payload_schema:
-            client.create_payload_index(collection, field, models.PayloadSchemaType.KEYWORD)
+            client.create_payload_index(collection, field, kind)
 
 
 def _create(client: QdrantClient, collection: str, dimension: int) -> None:
@@ -208,14 +210,12 @@ def _queries(embedding: Embedding) -> Iterator[tuple[str, list[float] | models.S
 
 def _allowed(access: AccessFilter) -> models.Filter:
     must: list[models.Condition] = [
-        models.FieldCondition(key=shape.ACCESS, match=models.MatchAny(any=sorted(access.tokens)))
+        models.FieldCondition(key=field, match=models.MatchAny(any=words))
+        for field, words in shape.narrowing(access)
     ]
-    if access.collection is not None:
-        only = models.MatchValue(value=access.collection)
-        must.append(models.FieldCondition(key=shape.COLLECTION, match=only))
-    if access.document_ids is not None:
-        these = models.MatchAny(any=sorted(access.document_ids))
-        must.append(models.FieldCondition(key=shape.DOCUMENT, match=these))
+    if dates := shape.dates(access):
+        within = models.Range(gte=dates[0], lt=dates[1])
+        must.append(models.FieldCondition(key=shape.DATE, range=within))
     return models.Filter(must=must)
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar, cast
 
-from knowledge.models import Hit, Point
+from knowledge.access import AccessFilter
+from knowledge.models import Document, Hit, Point
 
 DENSE: Final = "dense"
 SPARSE: Final = "sparse"
@@ -16,8 +17,18 @@ COLLECTION: Final = "collection"
 DOCUMENT: Final = "document"
 REVISION: Final = "revision"
 
-FILTERED: Final = (ACCESS, COLLECTION, DOCUMENT, REVISION)
-"""Payload fields that filters use; each has a keyword index."""
+SOURCE: Final = "source"
+TYPE: Final = "type"
+LANGUAGE: Final = "language"
+TAGS: Final = "tags"
+DATE: Final = "date"
+"""Seconds since 1970; absent where nobody knows, which no range matches."""
+
+FILTERED: Final = (ACCESS, COLLECTION, DOCUMENT, REVISION, SOURCE, TYPE, LANGUAGE, TAGS)
+"""Payload fields that filters compare with words; each has a keyword index."""
+
+RANGED: Final = (DATE,)
+"""Payload fields that filters compare with numbers; each has a float index."""
 
 RETURNED: Final = (DOCUMENT, REVISION)
 """Payload fields that a hit is made of."""
@@ -58,12 +69,45 @@ def depth(limit: int) -> int:
 
 def payload(point: Point) -> dict[str, object]:
     """Return what is stored beside a point's vectors; ids and filter fields, never text."""
+    return {DOCUMENT: point.document_id, REVISION: point.revision_id, **labels(point)}
+
+
+def labels(of: Document | Point) -> dict[str, object]:
+    """Return the filter fields that all points of a document share."""
     return {
-        ACCESS: sorted(point.access),
-        COLLECTION: point.collection,
-        DOCUMENT: point.document_id,
-        REVISION: point.revision_id,
+        ACCESS: sorted(of.access),
+        COLLECTION: of.collection,
+        SOURCE: of.source_id,
+        TYPE: of.media_type,
+        LANGUAGE: of.language,
+        TAGS: sorted(of.tags),
+        DATE: of.dated_at.timestamp() if of.dated_at else None,
     }
+
+
+def narrowing(access: AccessFilter) -> Iterator[tuple[str, list[str]]]:
+    """Yield each field that a search is narrowed by with the words that fit; rights come first."""
+    yield ACCESS, sorted(access.tokens)
+    only = access.filters
+    one = None if access.collection is None else {access.collection}
+    for field, words in (
+        (COLLECTION, one),
+        (DOCUMENT, access.document_ids),
+        (SOURCE, only.sources),
+        (TYPE, only.types),
+        (LANGUAGE, only.languages),
+        (TAGS, only.tags),
+    ):
+        if words is not None:
+            yield field, sorted(words)
+
+
+def dates(access: AccessFilter) -> tuple[float | None, float | None] | None:
+    """Return the range of `DATE` that fits: from, and up to but without; None: any or none."""
+    since, until = access.filters.since, access.filters.until
+    if since is None and until is None:
+        return None
+    return since.timestamp() if since else None, until.timestamp() if until else None
 
 
 def hit(chunk_id: object, score: float, stored: Mapping[str, Any] | None) -> Hit:

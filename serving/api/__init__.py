@@ -134,6 +134,7 @@ TABLE = (
     ),
     Row("DELETE", _DOCUMENT, documents.remove, None, _ONE, 204),
     Row("PUT", f"{_DOCUMENT}/access", documents.set_access, None, (404, *_BODY), 204),
+    Row("PUT", f"{_DOCUMENT}/tags", documents.set_tags, None, (404, *_BODY), 204),
     Row("GET", "/v1/submissions", documents.submissions, schemas.SubmissionsOut, (503,)),
     Row("GET", _SUBMISSION, documents.submission, schemas.SubmissionOut, _ONE),
     Row("DELETE", _SUBMISSION, documents.cancel, schemas.SubmissionOut, _ONE),

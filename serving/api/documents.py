@@ -21,6 +21,7 @@ from serving.refusal import Refusal, Responses
 from serving.services import Services
 
 _COLLECTION: TypeAdapter[str] = TypeAdapter(schemas.CollectionName)
+_TAGS: TypeAdapter[list[str]] = TypeAdapter(schemas.Tags)
 _TOKENS: TypeAdapter[list[str]] = TypeAdapter(list[schemas.AccessToken])
 
 UPLOAD_BODY: dict[str, Any] = {
@@ -40,6 +41,7 @@ UPLOAD_BODY: dict[str, Any] = {
                             "items": {"type": "string"},
                             "description": "Who may read it, among the caller's own tokens",
                         },
+                        "tags": {"type": "array", "items": {"type": "string"}},
                     },
                 }
             }
@@ -58,13 +60,14 @@ async def upload(request: Request, who: Who, services: House) -> Response:
     """Take a file in; it is durable when this answers, and indexed soon after."""
     form = await request.form(max_files=1, max_fields=300, max_part_size=4096)
     try:
-        if unknown := set(form) - {"file", "collection", "access"}:
+        if unknown := set(form) - {"file", "collection", "access", "tags"}:
             raise _invalid(sorted(unknown)[0], "there is no such field")
         file = form.get("file")
         if not isinstance(file, UploadFile) or not _file_name(file):
             raise _invalid("file", "a file with a name is required")
         collection = _checked(_COLLECTION, "collection", form.get("collection", DEFAULT_COLLECTION))
         access = _access(services, who, form.getlist("access"))
+        tags = frozenset(_checked(_TAGS, "tags", form.getlist("tags")))
         taken = await asyncio.to_thread(
             services.intake.submit,
             file.file,
@@ -72,6 +75,7 @@ async def upload(request: Request, who: Who, services: House) -> Response:
             collection=collection,
             access=access,
             by=who,
+            tags=tags,
         )
     finally:
         await form.close()
@@ -106,17 +110,18 @@ def _invalid(field: str, reason: str) -> Refusal:
 
 
 async def documents(
-    who: Who,
-    services: House,
-    collection: Annotated[schemas.CollectionName | None, Query()] = None,
-    after: Annotated[str | None, Query(pattern=ID.pattern, max_length=64)] = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    who: Who, services: House, asked: Annotated[schemas.DocumentsIn, Query()]
 ) -> Response:
     """List the documents that the caller may read, by id."""
     found = await asyncio.to_thread(
-        services.library.documents, who, collection=collection, after=after, limit=limit
+        services.library.documents,
+        who,
+        collection=asked.collection,
+        after=asked.after,
+        limit=asked.limit,
+        filters=asked.made(),
     )
-    more = found[-1].id if len(found) == limit else None
+    more = found[-1].id if len(found) == asked.limit else None
     listed = [wire.document_json(each, who) for each in found]
     return JSONResponse({"documents": listed, "next": more})
 
@@ -166,10 +171,15 @@ async def remove(document_id: DocumentId, who: Who, services: House) -> Response
 
 
 def _remove(services: Services, document_id: str, who: Principal) -> None:
+    _require_editor(services, document_id, who)
+    services.intake.remove(document_id)
+
+
+def _require_editor(services: Services, document_id: str, who: Principal) -> None:
+    """Refuse who may read the document, but neither looks after documents nor handed it in."""
     found = services.library.document(document_id, who)
     if not (who.has_role("admin") or who.has_role("editor") or _uploaded_by(found, who)):
         raise _forbidden("editor")
-    services.intake.remove(document_id)
 
 
 def _uploaded_by(found: Document, who: Principal) -> bool:
@@ -191,6 +201,19 @@ def _set_access(
         services.library.document(document_id, who)
         raise _forbidden("admin")
     services.intake.set_access(document_id, access)
+
+
+async def set_tags(
+    document_id: DocumentId, body: schemas.TagsIn, who: Who, services: House
+) -> Response:
+    """Set the tags of a document; for editors, and for whoever handed it in."""
+    await asyncio.to_thread(_set_tags, services, document_id, frozenset(body.tags), who)
+    return Response(status_code=204)
+
+
+def _set_tags(services: Services, document_id: str, tags: frozenset[str], who: Principal) -> None:
+    _require_editor(services, document_id, who)
+    services.intake.set_tags(document_id, tags)
 
 
 async def coverage(

@@ -36,7 +36,8 @@ async def ingest(body: schemas.IngestIn, request: Request, services: House) -> R
         message = f"paths: not an absolute path: {relative[0]}"
         raise Refusal(422, "invalid_request", message, field="paths")
     lines = ndjson(
-        lambda: services.intake.sync(paths, collection=body.collection), wire.ingest_json
+        lambda: services.intake.sync(paths, collection=body.collection, tags=frozenset(body.tags)),
+        wire.ingest_json,
     )
     return StreamingResponse(lines, media_type="application/x-ndjson")
 

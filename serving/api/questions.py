@@ -11,7 +11,7 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from knowledge.errors import FootnoteError
-from knowledge.models import Principal, Question, Turn
+from knowledge.models import UNFILTERED, Principal, Question, Turn
 from serving import schemas, wire
 from serving.api.guard import House, Who
 from serving.events import AnswerEvent, ErrorEvent, Event
@@ -38,6 +38,7 @@ async def ask(body: schemas.AskIn, request: Request, who: Who, services: House) 
         history=tuple(Turn(turn.role, turn.text) for turn in body.history),
         effort=body.effort or services.effort,
         document_ids=None if body.document_ids is None else tuple(body.document_ids),
+        filters=body.filters.made() if body.filters else UNFILTERED,
     )
     if body.stream:
         headers = {"X-Accel-Buffering": "no"}
@@ -95,6 +96,7 @@ async def search(body: schemas.SearchIn, who: Who, services: House) -> Response:
         who,
         collection=body.collection,
         document_ids=body.document_ids,
+        filters=body.filters.made() if body.filters else UNFILTERED,
         limit=body.limit,
     )
     return JSONResponse(wire.passages_json(passages))

@@ -70,6 +70,7 @@ def _add(kept: Sources, body: schemas.SourceIn, owner: bool) -> Feed:
         uri=body.uri,
         collection=body.collection,
         access=frozenset(body.access),
+        tags=frozenset(body.tags),
         settings=body.settings,
         every=body.every or None,
     )

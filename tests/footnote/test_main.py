@@ -36,6 +36,7 @@ def test_all_commands_are_there() -> None:
         "reindex",
         "remove",
         "access set",
+        "tags set",
         "keys add",
         "keys list",
         "keys remove",
@@ -161,6 +162,18 @@ def test_what_the_api_would_refuse_is_refused_here(
     assert "1 to 8000" in _fails(["ask", "  "], capsys)
     assert "1 to 8000" in _fails(["search", "x" * 8001], capsys)
     assert "slashes" in _fails(["ingest", str(tmp_path), "--collection", "a/b"], capsys)
+    assert not data.exists()
+
+
+def test_filters_and_tags_are_checked_before_anything_is_opened(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "types.0" in _fails(["search", "x", "--type", "word"], capsys)
+    assert "languages.1" in _fails(["ask", "x", "--language", "de", "--language", "1"], capsys)
+    assert "date.from" in _fails(["search", "x", "--from", "yesterday"], capsys)
+    assert "date.to" in _fails(["ask", "x", "--from", "2026-02-02", "--to", "2026-02-01"], capsys)
+    for command in (["ingest", str(tmp_path), "--tag", " "], ["tags", "set", "id", "a\nb"]):
+        assert "not a tag" in _fails(command, capsys)
     assert not data.exists()
 
 

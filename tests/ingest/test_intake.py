@@ -13,7 +13,7 @@ from ingest.originals import Originals, upload_source
 from ingest.recover import recover
 from knowledge.blobs import FolderBlobs
 from knowledge.errors import AccessDenied, IndexUnavailable, NotFound, TooLarge, Unsupported
-from knowledge.models import EVERYONE, NOBODY, Principal, Submission, SubmissionState
+from knowledge.models import EVERYONE, NOBODY, Document, Principal, Submission, SubmissionState
 from tests.fakes import FakeIndex
 from tests.ingest.world import ANN, LIMIT, World
 
@@ -164,7 +164,7 @@ def test_rights_change_at_once_in_catalog_and_index(world: World) -> None:
     world.intake.set_access(document_id, frozenset({"u:bob"}))
     assert world.texts("plan") == []
     assert world.texts("plan", by=BOB) == ["plan"]
-    assert world.catalog.access_to_copy() == {}
+    assert world.catalog.labels_to_copy() == []
     with pytest.raises(NotFound):
         world.intake.set_access("nothing", frozenset({EVERYONE}))
 
@@ -176,9 +176,9 @@ class Unsteady(FakeIndex):
         self._refuse()
         super().delete(revision_ids)
 
-    def set_access(self, document_id: str, access: frozenset[str]) -> None:
+    def relabel(self, document: Document) -> None:
         self._refuse()
-        super().set_access(document_id, access)
+        super().relabel(document)
 
     def _refuse(self) -> None:
         if self.down:

@@ -12,7 +12,7 @@ from ingest.chunk import embedding_text
 from ingest.likeness import signature
 from ingest.pipeline import Likeness, Sizes
 from ingest.rebuild import missing, rebuild
-from ingest.recover import clean, copy_access, recover
+from ingest.recover import clean, copy_labels, recover
 from ingest.sync import files_source
 from knowledge.errors import IndexUnavailable, ParserFailed, Unreadable
 from knowledge.models import DEFAULT_COLLECTION, EVERYONE, Outcome, Parsed, Point, Principal
@@ -232,7 +232,7 @@ def test_an_administrators_access_list_outlives_a_new_revision(world: World) -> 
     world.catalog.set_access(str(event.document_id), frozenset({"u:bob"}))
     world.ingest("a.txt", "new plans")
     assert world.find("plans", by=Principal("ann")) == []
-    copy_access(world.catalog, world.index)
+    copy_labels(world.catalog, world.index)
     assert [p.text for p in world.find("plans", by=Principal("bob"))] == ["new plans"]
 
 

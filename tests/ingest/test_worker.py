@@ -376,7 +376,7 @@ def test_recovery_gives_up_what_is_unfinished_and_finishes_what_is_not(world: Wo
     assert recover(world.catalog, world.index, world.catalog, exclusive=True) == 1
     assert world.index.count(unfinished) == 0
     assert {p.access for p in world.index.points.values()} == {frozenset({"u:ann"})}
-    assert world.catalog.access_to_copy() == {}
+    assert world.catalog.labels_to_copy() == []
     assert world.texts("text") == ["old text"]
 
 

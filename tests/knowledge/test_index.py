@@ -12,18 +12,25 @@ import pytest
 from qdrant_client import QdrantClient
 
 from knowledge import disk
+from knowledge.access import AccessFilter
 from knowledge.errors import ConfigurationError, IndexUnavailable, OwnedElsewhere
+from knowledge.index import shape
 from knowledge.index.edge import EdgeIndex
 from knowledge.index.qdrant import QdrantIndex
 from knowledge.index.shape import Fusion
+from knowledge.models import EVERYONE
+from knowledge.ports import Index
 from knowledge.settings import ROOT, TestSettings
 from tests.fakes import FakeIndex
 from tests.knowledge.index_contract import (
     DIMENSION,
+    FILTERED,
+    LABELS,
     IndexContract,
     assert_same_ranking,
     embedding,
     everyone,
+    labelled,
     point,
 )
 
@@ -98,7 +105,7 @@ def test_both_stores_rank_alike_however_they_fuse(tmp_path: Path, fusion: Fusion
 def test_a_reopened_folder_has_all_points_and_rights(tmp_path: Path) -> None:
     first = EdgeIndex(tmp_path, dimension=DIMENSION)
     first.upsert([point("kept"), point("secret", document="d2"), point("gone", revision="r2")])
-    first.set_access("d2", frozenset())
+    first.relabel(labelled("d2", []))
     first.delete(["r2"])
     before = first.search(embedding("kept"), everyone, limit=10)
     first.close()
@@ -223,7 +230,7 @@ def test_threads_may_search_while_others_write(tmp_path: Path) -> None:
     def write(writer: int) -> None:
         for i in range(8):
             index.upsert([point(f"w{writer}-{i}", revision=f"w{writer}")])
-            index.set_access("d9", frozenset({str(i)}))
+            index.relabel(labelled("d9", [str(i)]))
         index.delete([f"w{writer}"])
 
     with ThreadPoolExecutor(5) as threads:
@@ -232,6 +239,41 @@ def test_threads_may_search_while_others_write(tmp_path: Path) -> None:
         assert list(searches) == [{50}, {50}, {50}]
     assert [index.count(revision) for revision in ("r1", "w0", "w1")] == [200, 0, 0]
     index.close()
+
+
+def test_a_store_of_an_earlier_version_learns_what_filters_go_by(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its points have no such labels: they fit no filter until they are given theirs."""
+    client = QdrantClient(":memory:")
+    new = (shape.FILTERED, shape.RANGED)
+    monkeypatch.setattr(shape, "FILTERED", new[0][:4])
+    monkeypatch.setattr(shape, "RANGED", ())
+    with monkeypatch.context() as former:
+        former.setattr(shape, "labels", lambda of: {shape.ACCESS: sorted(of.access)})
+        EdgeIndex(tmp_path, dimension=DIMENSION).close()
+        stores = _both(tmp_path, client)
+        for index in stores:
+            index.upsert([point("p", **LABELS), point("other", document="d2", **LABELS)])
+        stores[0].close()
+    for name, fields in zip(("FILTERED", "RANGED"), new, strict=True):
+        monkeypatch.setattr(shape, name, fields)
+    for index in _both(tmp_path, client):
+        for asked, found in FILTERED:
+            access = AccessFilter(frozenset({EVERYONE}), filters=asked)
+            assert index.search(embedding("p"), access, limit=10) == []
+            index.relabel(labelled("d1", [EVERYONE], **LABELS))
+            assert len(index.search(embedding("p"), access, limit=10)) == int(found)
+            index.relabel(labelled("d1", [EVERYONE]))
+        assert len(index.search(embedding("p"), everyone, limit=10)) == 2
+        index.close()
+
+
+def _both(folder: Path, client: QdrantClient) -> list[Index]:
+    return [
+        EdgeIndex(folder, dimension=DIMENSION),
+        QdrantIndex(client, collection="test", dimension=DIMENSION),
+    ]
 
 
 def test_a_qdrant_collection_is_made_once_and_kept() -> None:

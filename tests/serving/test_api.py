@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 from starlette.types import Message
 
 from knowledge.errors import CatalogUnavailable, FootnoteError, IndexUnavailable, TooLarge
-from knowledge.models import Passage, Principal, Question
+from knowledge.models import UNFILTERED, Filters, Passage, Principal, Question
 from knowledge.settings import Settings
 from serving import schemas
 from serving.api import create_app
@@ -134,6 +134,24 @@ def test_a_search_gives_passages_of_the_promised_shape(
         pytest.param("/v1/search", {"query": "x", "limit": 101}, "limit", id="limit-high"),
         pytest.param("/v1/search", {"query": "x", "limit": True}, "limit", id="limit-true"),
         pytest.param("/v1/search", {"query": "x", "collection": "\0"}, "collection", id="nul"),
+        *(
+            pytest.param(path, {words: "x", "filters": given}, f"filters.{field}", id=field)
+            for path, words in (("/v1/search", "query"), ("/v1/ask", "question"))
+            for given, field in (
+                ({"tag": ["hr"]}, "tag"),
+                ({"tags": "hr"}, "tags"),
+                ({"tags": []}, "tags"),
+                ({"tags": ["hr", " "]}, "tags.1"),
+                ({"types": ["pdf", "word"]}, "types.1"),
+                ({"languages": ["german"]}, "languages.0"),
+                ({"sources": ["../x"]}, "sources.0"),
+                ({"date": "2026"}, "date"),
+                ({"date": {"since": "2026-01-01"}}, "date.since"),
+                ({"date": {"from": "01.02.2026"}}, "date.from"),
+                ({"date": {"from": "2026-01-02", "to": "2026-01-01"}}, "date.to"),
+                ({"date": {"to": 5}}, "date.to"),
+            )
+        ),
     ],
 )
 def test_a_bad_request_names_the_field(
@@ -169,6 +187,104 @@ def test_a_body_that_is_no_json_is_a_clear_refusal(
 ) -> None:
     reply = client.post("/v1/ask", content=content, headers=JSON)
     assert (reply.status_code, refusal(reply)["code"]) == (status, code)
+
+
+# --- what is narrowed ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def labelled(house: QuickHouse) -> dict[str, str]:
+    """Three documents by the language they are in; the German one is tagged."""
+    texts = {
+        "en": "The zebra budget of the year is for all of us, and it is not to be spent.",
+        "de": "Das zebra budget für das Jahr ist für alle von uns, und es wird nicht ausgegeben.",
+        "": "zebra budget 4211 4212 4213",
+    }
+    names = {"en": "zebra.txt", "de": "zebra.md", "": "zebra.csv"}
+    made = {key: house.take_in(names[key], text, LOCAL) for key, text in texts.items()}
+    house.intake.set_tags(made["de"], frozenset({"tiere", "2026"}))
+    return made
+
+
+NARROWED: list[Any] = [
+    ({"languages": ["EN"]}, {"en"}),
+    ({"languages": ["de", "en"]}, {"en", "de"}),
+    ({"languages": ["fr"]}, set()),
+    ({"tags": ["tiere", "none"]}, {"de"}),
+    ({"tags": ["Tiere"]}, set()),
+    ({"types": ["md", "text/csv"]}, {"de", ""}),
+    ({"types": ["txt"], "languages": ["de"]}, set()),
+    ({"types": ["txt"], "languages": ["en"]}, {"en"}),
+    ({"date": {"from": "2020-01-01"}}, {"en", "de", ""}),
+    ({"date": {"to": "2020-01-01T00:00:00+02:00"}}, set()),
+    ({}, {"en", "de", ""}),
+]
+
+
+@pytest.mark.parametrize(("asked", "expected"), NARROWED)
+def test_search_answers_and_lists_are_narrowed_alike(
+    client: TestClient, labelled: dict[str, str], asked: dict[str, Any], expected: set[str]
+) -> None:
+    ids = {labelled[key] for key in expected}
+    found = client.post("/v1/search", json={"query": "zebra", "filters": asked}).json()
+    assert {each["document"]["id"] for each in found["passages"]} == ids
+    question = {"question": "What is the zebra budget?", "filters": asked}
+    cited = client.post("/v1/ask", json=question).json()["citations"]
+    assert {each["document_id"] for each in cited} <= ids
+    given = {name: words for name, words in asked.items() if name != "date"}
+    listed = client.get("/v1/documents", params=given | asked.get("date", {})).json()
+    assert {each["id"] for each in listed["documents"]} == ids
+
+
+def test_a_day_is_a_whole_day_at_both_ends(client: TestClient, house: QuickHouse) -> None:
+    key = house.take_in("zebra.txt", ZEBRA, LOCAL)
+    dated = client.get(f"/v1/documents/{key}").json()["dated_at"]
+    day = dated[:10]
+    for given, found in (
+        ({"from": day, "to": day}, 1),
+        ({"from": dated, "to": dated}, 1),
+        ({"to": "1999-12-31"}, 0),
+    ):
+        assert len(client.get("/v1/documents", params=given).json()["documents"]) == found
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"tag": "hr"}, "tag"),
+        ({"tags": ["hr", " "]}, "tags.1"),
+        ({"types": "word"}, "types.0"),
+        ({"from": "soon"}, "from"),
+        ({"from": "2026-01-02", "to": "2026-01-01"}, "to"),
+        ({"limit": "0"}, "limit"),
+        ({"after": "../x"}, "after"),
+    ],
+)
+def test_a_bad_list_names_the_field(client: TestClient, given: dict[str, Any], field: str) -> None:
+    reply = client.get("/v1/documents", params=given)
+    assert reply.status_code == 422
+    assert refusal(reply)["field"] == field
+
+
+def test_tags_come_with_an_upload_and_can_be_changed(
+    client: TestClient, house: QuickHouse, labelled: dict[str, str]
+) -> None:
+    file = {"file": ("otter.txt", b"The otter budget.")}
+    taken = client.post("/v1/documents", files=file, data={"tags": ["b", " a "]}).json()
+    assert taken["tags"] == ["a", "b"]
+    while house.worker.work_one():
+        pass
+    (key,) = client.get(taken["status_url"]).json()["documents"]
+    path = f"/v1/documents/{key}"
+    assert client.get(path).json()["tags"] == ["a", "b"]
+    assert client.put(f"{path}/tags", json={"tags": ["c"]}).status_code == 204
+    assert client.get(path).json()["tags"] == ["c"]
+    found = client.post("/v1/search", json={"query": "otter", "filters": {"tags": ["c"]}}).json()
+    assert [each["document"]["id"] for each in found["passages"]] == [key]
+    for bad in (["a\nb"], [""], "a", [1]):
+        assert client.put(f"{path}/tags", json={"tags": bad}).status_code == 422
+    reply = client.post("/v1/documents", files=file, data={"tags": ["a\tb"]})
+    assert (reply.status_code, refusal(reply)["field"]) == (422, "tags")
 
 
 # --- what goes wrong ----------------------------------------------------------------------------
@@ -222,6 +338,7 @@ class Broken:
         *,
         collection: str | None = None,
         document_ids: Collection[str] | None = None,
+        filters: Filters = UNFILTERED,
         limit: int = 10,
     ) -> list[Passage]:
         raise self._error

@@ -19,11 +19,13 @@ from starlette.types import ASGIApp
 from knowledge.errors import NotFound
 from knowledge.models import (
     EVERYONE,
+    UNFILTERED,
     Answer,
     Block,
     Citation,
     Document,
     Effort,
+    Filters,
     Hit,
     IngestEvent,
     Passage,
@@ -155,6 +157,7 @@ class Script:
         *,
         collection: str | None = None,
         document_ids: Collection[str] | None = None,
+        filters: Filters = UNFILTERED,
         limit: int = 10,
     ) -> list[Passage]:
         return []
@@ -162,7 +165,13 @@ class Script:
     # Library
 
     def documents(
-        self, principal: Principal, *, collection: str | None, after: str | None, limit: int
+        self,
+        principal: Principal,
+        *,
+        collection: str | None,
+        after: str | None,
+        limit: int,
+        filters: Filters = UNFILTERED,
     ) -> list[Document]:
         listed = sorted(self.stored, key=lambda each: each.id)
         wanted = [each for each in listed if collection in (None, each.collection)]
@@ -192,6 +201,7 @@ class Script:
         *,
         collection: str | None = None,
         document_ids: Collection[str] | None = None,
+        filters: Filters = UNFILTERED,
     ) -> list[Passage]:
         return []
 
@@ -204,7 +214,14 @@ class Script:
     # Intake
 
     def submit(
-        self, stream: BinaryIO, *, name: str, collection: str, access: frozenset[str], by: Principal
+        self,
+        stream: BinaryIO,
+        *,
+        name: str,
+        collection: str,
+        access: frozenset[str],
+        by: Principal,
+        tags: frozenset[str] = frozenset(),
     ) -> Submission:
         if self.refuse_upload is not None:
             raise self.refuse_upload
@@ -238,7 +255,12 @@ class Script:
     def set_access(self, document_id: str, access: frozenset[str]) -> None:
         return
 
-    def sync(self, paths: Sequence[Path], *, collection: str) -> Iterator[IngestEvent]:
+    def set_tags(self, document_id: str, tags: frozenset[str]) -> None:
+        return
+
+    def sync(
+        self, paths: Sequence[Path], *, collection: str, tags: frozenset[str] = frozenset()
+    ) -> Iterator[IngestEvent]:
         return iter(())
 
     def content(self, digest: str) -> bytes:

@@ -310,7 +310,7 @@ def test_the_first_revision_sets_access_and_later_ones_keep_it(catalog: SqlCatal
     assert catalog.passages([*hits, *new], ALICE) == []
     assert catalog.passages(new, BOB)[0].document.access == frozenset({"u:bob"})
     # the new points carry what the source says: the index has to learn what holds
-    assert catalog.access_to_copy() == {document().id: frozenset({"u:bob"})}
+    assert [each.access for each in catalog.labels_to_copy()] == [frozenset({"u:bob"})]
 
 
 def test_a_removed_document_comes_back_with_the_access_its_source_says(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,24 +56,55 @@ def test_access_of_what_is_not_live_cannot_be_set(catalog: SqlCatalog) -> None:
 
 def test_changed_access_waits_to_be_copied_until_it_is(catalog: SqlCatalog) -> None:
     publish(catalog, document(), TEXT)
-    assert catalog.access_to_copy() == {}
+    assert catalog.labels_to_copy() == []
 
     catalog.set_access(document().id, frozenset({"u:bob", "g:legal"}))
-    assert catalog.access_to_copy() == {document().id: frozenset({"u:bob", "g:legal"})}
+    (first,) = catalog.labels_to_copy()
+    assert (first.id, first.access) == (document().id, frozenset({"u:bob", "g:legal"}))
     catalog.set_access(document().id, frozenset())
-    assert catalog.access_to_copy() == {document().id: frozenset()}
+    (second,) = catalog.labels_to_copy()
+    assert second.access == frozenset()
 
-    catalog.access_copied(document().id, frozenset({"u:bob", "g:legal"}))
-    assert catalog.access_to_copy() == {document().id: frozenset()}  # it had changed again
-    catalog.access_copied(document().id, frozenset())
-    assert catalog.access_to_copy() == {}
+    catalog.labels_copied(first)
+    assert catalog.labels_to_copy() == [second]  # it had changed again
+    catalog.labels_copied(second)
+    assert catalog.labels_to_copy() == []
+
+
+def test_tags_are_set_added_and_wait_to_be_copied_as_rights_do(catalog: SqlCatalog) -> None:
+    hits = publish(catalog, document(), TEXT)
+    key, tags = document().id, frozenset({"hr", "Köln \U0001f5fc"})
+    assert catalog.set_tags(key, tags) is True
+    (waiting,) = catalog.labels_to_copy()
+    assert (waiting.tags, waiting.access) == (tags, frozenset({EVERYONE}))
+    catalog.labels_copied(waiting)
+    assert catalog.add_tags(key, frozenset({"hr"})) is True
+    assert catalog.labels_to_copy() == []  # it had that one
+    assert catalog.add_tags(key, frozenset({"2026"})) is True
+    catalog.labels_copied(waiting)
+    assert [each.tags for each in catalog.labels_to_copy()] == [tags | {"2026"}]
+    assert catalog.passages(hits, ALICE)[0].document.tags == tags | {"2026"}
+    assert catalog.set_tags(key, frozenset()) is True
+    assert catalog.document(key, ALICE).tags == frozenset()
+    assert catalog.set_tags("never was", tags) is catalog.add_tags("never was", tags) is False
+
+
+def test_tags_outlive_a_new_revision_and_not_a_removal(catalog: SqlCatalog) -> None:
+    publish(catalog, document(), TEXT)
+    catalog.set_tags(document().id, frozenset({"by hand"}))
+    publish(catalog, replace(document(), tags=frozenset({"by source"})), "new")
+    assert catalog.document(document().id, ALICE).tags == {"by hand", "by source"}
+    assert len(catalog.labels_to_copy()) == 1  # the new points carry one of the two
+    catalog.remove(document().id)
+    publish(catalog, document(), TEXT)
+    assert catalog.document(document().id, ALICE).tags == frozenset()
 
 
 def test_access_set_as_it_was_has_nothing_to_copy(catalog: SqlCatalog) -> None:
     publish(catalog, document(), TEXT)
 
     assert catalog.set_access(document().id, frozenset({EVERYONE})) is True
-    assert catalog.access_to_copy() == {}
+    assert catalog.labels_to_copy() == []
 
 
 @pytest.fixture(scope="module")
