@@ -11,11 +11,11 @@ export TORCH PYTHON
 BIN := .venv/bin
 RUNTIME := .venv/.runtime-$(TORCH)
 TOOLS := .venv/.tools
-LONG := quality or crash or hostile or vllm or bench or s3 or moe
+LONG := quality or crash or hostile or rights or vllm or bench or s3 or moe
 
 .PHONY: help install demo run test check lint types layers format \
-        test-crash test-hostile test-ui test-vllm test-bucket test-moe quality bench-ask bench-search \
-        bench-embed bench-pdf bench-evidence clean
+        test-crash test-hostile test-rights test-ui test-vllm test-bucket test-moe \
+        quality bench-ask bench-search bench-embed bench-pdf bench-evidence clean
 
 help:            ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/	/' | expand -t 15
@@ -53,6 +53,9 @@ test-crash: $(TOOLS)  ## 500 kill -9 and 100 full disks; prints the histograms
 
 test-hostile: $(TOOLS)  ## a thousand damaged and hostile files; prints what became of them
 	$(BIN)/pytest -m hostile -s $(PYTEST)
+
+test-rights: $(TOOLS)  ## ten thousand queries by people who may not see all, and twin worlds
+	$(BIN)/pytest -m rights -s $(PYTEST)
 
 test-ui: $(TOOLS)  ## drive the page in headless Chromium
 	$(BIN)/pytest -m chromium $(PYTEST)
