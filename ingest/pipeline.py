@@ -3,8 +3,9 @@
 Receive, parse, chunk, store, embed, upsert under a new revision, verify the count; then one
 catalog transaction makes it visible in place of the old one, and what is dead is cleaned away.
 Documents go in groups, so that a thousand small ones do not cost a thousand times five disk
-syncs; each still becomes visible whole or not at all. A crash anywhere leaves what was visible
-before, or what is visible after, and something for `ingest.recover` to clean.
+syncs; each still becomes visible whole or not at all. While a group is embedded, the next one is
+read and cut; groups are finished in their order. A crash anywhere leaves what was visible before,
+or what is visible after, and something for `ingest.recover` to clean.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import PurePath
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 from ingest.chunk import CHUNKER, chunk, embedding_text, without_figures
 from ingest.dating import own_date
@@ -164,6 +166,20 @@ class _BadLine:
     reason: str
 
 
+_Dense: TypeAlias = dict[str, tuple[float, ...]]
+"""Vectors by the imprint of their text."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    """A group whose vectors are being made."""
+
+    works: Sequence[_Work]
+    parsed: Sequence[_Work]
+    """Those of them that nobody has given up meanwhile."""
+    dense: Future[_Dense]
+
+
 class _Quarantined(Exception):
     """The file failed before, as it is, and is not tried again."""
 
@@ -221,21 +237,19 @@ class Pipeline:
         Raises `IndexUnavailable`, `CatalogUnavailable`, or `ParserFailed` with the code
         `unavailable`, when one of them is down; nothing is half visible then.
         """
-        group: list[_Draft] = []
-        for file in files:
-            for found in self._read(file, group):
+        before: _Flight | None = None
+        with ThreadPoolExecutor(1, thread_name_prefix="ahead") as aside:
+            for found in self._groups(files):
                 if isinstance(found, IngestEvent):
                     yield found
                     continue
-                group.append(found)
-                if file.holds_lines and self._is_full(group):
-                    yield from self._index_group(group)
-                    group = []
-            if self._is_full(group):
-                yield from self._index_group(group)
-                group = []
-        if group:
-            yield from self._index_group(group)
+                flight = self._begin(found, before, aside) if found else None
+                if before is not None and (flight is not None or before.dense.done()):
+                    yield from self._index_group(before)
+                    before = None
+                before = flight or before
+            if before is not None:
+                yield from self._index_group(before)
 
     def stand_by(
         self, readings: Sequence[tuple[Document, Parsed, str, Reading]], generation: int
@@ -250,14 +264,37 @@ class Pipeline:
         def wait(work: _Work) -> None:
             self._ledger.stand_by(work.revision_id, generation)
 
-        waiting, rest = self._carry(drafts, wait, RevisionState.STANDBY)
+        with ThreadPoolExecutor(1, thread_name_prefix="ahead") as aside:
+            flight = self._begin(drafts, None, aside)
+            waiting, rest = self._land(flight, wait, RevisionState.STANDBY)
         list(self._give_up(rest))
         clean(self._ledger, self._index, self._passed)
         return {work.draft.document.id for work in waiting}
 
     # --- what is in a file ----------------------------------------------------------------------
 
-    def _read(self, file: File, group: Sequence[_Draft]) -> Iterator[_Draft | IngestEvent]:
+    def _groups(self, files: Iterable[File]) -> Iterator[list[_Draft] | IngestEvent]:
+        """Yield what is new or changed in groups, an empty one after each file that fills none."""
+        group: list[_Draft] = []
+        before: list[_Draft] = []
+        for file in files:
+            for found in self._read(file, [*before, *group]):
+                if isinstance(found, IngestEvent):
+                    yield found
+                    continue
+                group.append(found)
+                if file.holds_lines and self._is_full(group):
+                    yield group
+                    before, group = group, []
+            if self._is_full(group):
+                yield group
+                before, group = group, []
+            else:
+                yield []
+        if group:
+            yield group
+
+    def _read(self, file: File, near: Sequence[_Draft]) -> Iterator[_Draft | IngestEvent]:
         """Yield what is new or changed as drafts, and an event for everything else.
 
         Only a file of lines is yielded as it is read. Of any other nothing is yielded until all of
@@ -265,7 +302,7 @@ class Pipeline:
         """
         seen: set[str] = set()
         digest = hashlib.sha256(file.data).hexdigest()
-        found = self._documents(file, digest, group, seen)
+        found = self._documents(file, digest, near, seen)
         try:
             yield from found if file.holds_lines else _counted(list(found))
         except _Quarantined as known:
@@ -280,7 +317,7 @@ class Pipeline:
             yield from remove_documents(self._ledger, vanished)
 
     def _documents(
-        self, file: File, digest: str, group: Sequence[_Draft], seen: set[str]
+        self, file: File, digest: str, near: Sequence[_Draft], seen: set[str]
     ) -> Iterator[_Draft | IngestEvent]:
         if self._is_unchanged(file, digest):
             seen.update(file.known)
@@ -292,7 +329,7 @@ class Pipeline:
         )
         if note is not None:
             raise _Quarantined(note)
-        read = enumerate(self._parse(file, digest, group), start=1)
+        read = enumerate(self._parse(file, digest, near), start=1)
         found = (self._document(file, parsed, number, digest, seen) for number, parsed in read)
         yield from self._noted(file, found)
 
@@ -313,11 +350,11 @@ class Pipeline:
             reason = f"{more} more lines were refused; the first {LISTED_LINES} are listed"
             yield self._refuse(file, f"{file.uri}#more lines", code="bad_line", reason=reason)
 
-    def _parse(self, file: File, digest: str, group: Sequence[_Draft]) -> Iterable[Parsed]:
+    def _parse(self, file: File, digest: str, near: Sequence[_Draft]) -> Iterable[Parsed]:
         """Read the file, unless the same bytes were read before and what they gave is at hand."""
         if file.holds_lines:
             return self._parser.parse(file.data, name=file.name)
-        copies = [each for each in group if each.is_copy_of(digest, file.media_type)]
+        copies = [each for each in near if each.is_copy_of(digest, file.media_type)]
         if copies:
             first = copies[0].file
             return [each.as_read() for each in copies if each.file is first]
@@ -386,26 +423,41 @@ class Pipeline:
         sizes = self._sizes
         return len(group) >= sizes.group_documents or characters >= sizes.group_characters
 
-    def _index_group(self, drafts: Sequence[_Draft]) -> Iterator[IngestEvent]:
-        """Carry the drafts to visibility."""
-        live, rest = self._carry(drafts, self._switch, "switched")
+    def _index_group(self, flight: _Flight) -> Iterator[IngestEvent]:
+        """Carry the group to visibility."""
+        live, rest = self._land(flight, self._switch, "switched")
         yield from map(_indexed, live)
         yield from self._give_up(rest)
         clean(self._ledger, self._index, self._passed)
 
-    def _carry(
-        self, drafts: Sequence[_Draft], finish: Callable[[_Work], None], state: str
-    ) -> tuple[list[_Work], list[_Work]]:
-        """Take each step for all drafts together; return what is finished, and what is not."""
+    def _begin(self, drafts: Sequence[_Draft], before: _Flight | None, aside: Executor) -> _Flight:
+        """Take the first steps for all drafts together, and have them embedded in a thread aside.
+
+        What was begun `before` need not be done with.
+        """
         works = self._receive(drafts)
         parsed = self._advance(works, self._store_parsed, RevisionState.PARSED)
-        points = self._embed(parsed)
-        embedded = self._advance(parsed, self._mark_embedded, RevisionState.EMBEDDED)
+        texts = {
+            each.imprint: text
+            for work in parsed
+            for each, text in zip(work.chunks, work.texts, strict=True)
+        }
+        held = self._held_vectors(texts)
+        making = aside.submit(self._embed, texts, held, before.dense if before else None)
+        return _Flight(works, parsed, making)
+
+    def _land(
+        self, flight: _Flight, finish: Callable[[_Work], None], state: str
+    ) -> tuple[list[_Work], list[_Work]]:
+        """Take the other steps; return what is finished, and what is not."""
+        dense = flight.dense.result()
+        points = {work.revision_id: list(_points(work, dense)) for work in flight.parsed}
+        embedded = self._advance(flight.parsed, self._mark_embedded, RevisionState.EMBEDDED)
         self._upsert(embedded, points)
         upserted = self._advance(embedded, self._mark_upserted, RevisionState.UPSERTED)
         finished = self._advance(upserted, finish, state)
         kept = {work.revision_id for work in finished}
-        return finished, [work for work in works if work.revision_id not in kept]
+        return finished, [work for work in flight.works if work.revision_id not in kept]
 
     def _receive(self, drafts: Sequence[_Draft]) -> list[_Work]:
         with self._ledger.transaction():
@@ -462,22 +514,24 @@ class Pipeline:
         terms = [vector.indices for vector in work.sparse]
         self._ledger.store_parsed(revision, work.chunks, terms, work.sketch)
 
-    def _embed(self, works: Sequence[_Work]) -> dict[str, list[Point]]:
-        """Return the points of each revision; no text is embedded that has a vector already."""
-        texts = {
-            each.imprint: text
-            for work in works
-            for each, text in zip(work.chunks, work.texts, strict=True)
-        }
-        dense = self._held_vectors(texts)
+    def _embed(
+        self, texts: Mapping[str, str], held: _Dense, before: Future[_Dense] | None
+    ) -> _Dense:
+        """Return the vectors by imprint; no text is embedded that has one already.
+
+        One may be `held` in the index, or be among those made just `before`. Runs aside: it asks
+        nothing but the embedder.
+        """
+        made = before.result() if before is not None else {}
+        dense = held | {each: made[each] for each in texts if each in made}
         lacking = [imprint for imprint in texts if imprint not in dense]
         for start in range(0, len(lacking), EMBED_TEXTS):
             batch = lacking[start : start + EMBED_TEXTS]
-            made = self._embedder.embed([texts[imprint] for imprint in batch])
-            dense.update(zip(batch, made, strict=True))
-        return {work.revision_id: list(_points(work, dense)) for work in works}
+            vectors = self._embedder.embed([texts[imprint] for imprint in batch])
+            dense.update(zip(batch, vectors, strict=True))
+        return dense
 
-    def _held_vectors(self, imprints: Collection[str]) -> dict[str, tuple[float, ...]]:
+    def _held_vectors(self, imprints: Collection[str]) -> _Dense:
         """Return what the index holds of copies and of former revisions, by imprint."""
         chunk_ids = self._ledger.imprinted(imprints)
         held = self._index.vectors(list(chunk_ids.values()))
@@ -649,7 +703,7 @@ def _line_digest(parsed: Parsed) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def _points(work: _Work, dense: Mapping[str, tuple[float, ...]]) -> Iterator[Point]:
+def _points(work: _Work, dense: _Dense) -> Iterator[Point]:
     """Join each chunk of `work` with its dense vector and its sparse one."""
     for each, sparse in zip(work.chunks, work.sparse, strict=True):
         yield to_point(work.draft.document, each, Embedding(dense[each.imprint], sparse))

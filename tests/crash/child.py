@@ -30,7 +30,15 @@ from footnote.generations import Reindexer
 from footnote.spaces import Spaces
 from ingest.intake import CatalogIntake
 from ingest.originals import Originals
-from ingest.pipeline import File, Following, Pipeline, Sizes, versions_at_hand
+from ingest.pipeline import (
+    File,
+    Following,
+    Pipeline,
+    Sizes,
+    _Flight,
+    _points,
+    versions_at_hand,
+)
 from ingest.recover import clean, recover
 from ingest.sync import FolderSync
 from ingest.worker import Pace, Worker
@@ -51,7 +59,6 @@ from knowledge.models import (
     Outcome,
     Point,
     Principal,
-    RevisionState,
 )
 from knowledge.settings import Settings
 from knowledge.sparse import Bm25Encoder
@@ -151,16 +158,14 @@ class WatchedCatalog(SqlCatalog):
 class HastyPipeline(Pipeline):
     """A control: the same steps, with visibility switched before the points are there."""
 
-    def _index_group(self, drafts: Sequence[object]) -> Iterator[IngestEvent]:
-        works = self._receive(drafts)  # type: ignore[arg-type]
-        parsed = self._advance(works, self._store_parsed, RevisionState.PARSED)
-        live = self._advance(parsed, self._switch, "switched")
+    def _index_group(self, flight: _Flight) -> Iterator[IngestEvent]:
+        live = self._advance(flight.parsed, self._switch, "switched")
         for work in live:
             document = work.draft.document
             yield IngestEvent(document.uri, Outcome.INDEXED, document.id, len(work.chunks))
-        points = self._embed(live)
+        dense = flight.dense.result()
         self._passed("embedded")
-        self._upsert(live, points)
+        self._upsert(live, {work.revision_id: list(_points(work, dense)) for work in live})
         self._passed("upserted")
         clean(self._ledger, self._index, self._passed)
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -164,7 +166,77 @@ def test_groups_are_carried_on_when_they_are_full(world: World) -> None:
     world.wire(OpenParser(), Sizes(group_documents=2))
     files = [world.file(f"{n}.txt", f"text {n}") for n in range(5)]
     assert outcomes(list(world.pipeline.ingest(files))) == [INDEXED] * 5
-    assert world.states == ORDER * 3
+    places = {state: _places(world.states, state) for state in ORDER}
+    assert [len(each) for each in places.values()] == [3] * len(ORDER)
+    for group in zip(*places.values(), strict=True):
+        assert sorted(group) == list(group)
+
+
+def _places(states: Sequence[str], wanted: str) -> list[int]:
+    return [place for place, state in enumerate(states) if state == wanted]
+
+
+class PatientEmbedder(FakeEmbedder):
+    """Embeds nothing until `enough` says so, and notes what it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enough = threading.Event()
+        self.waited_in_vain = False
+        self.texts: list[str] = []
+
+    def embed(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
+        self.waited_in_vain |= not self.enough.wait(20)
+        self.texts += texts
+        return super().embed(texts)
+
+
+class TellingParser(OpenParser):
+    """Sets an event when it is asked for a file of this name."""
+
+    def __init__(self, name: str, asked: threading.Event) -> None:
+        super().__init__()
+        self._name = name
+        self._asked = asked
+
+    def parse(self, data: bytes, *, name: str) -> Iterator[Parsed]:
+        if name == self._name:
+            self._asked.set()
+        return super().parse(data, name=name)
+
+
+def test_the_next_group_is_read_while_one_is_embedded(world: World) -> None:
+    embedder = world.embedder = PatientEmbedder()
+    world.wire(TellingParser("2.txt", embedder.enough), Sizes(group_documents=1))
+    files = [world.file(f"{n}.txt", f"text {n}") for n in (1, 2, 3)]
+    events = list(world.pipeline.ingest(files))
+    assert [event.uri for event in events] == ["/docs/1.txt", "/docs/2.txt", "/docs/3.txt"]
+    assert not embedder.waited_in_vain
+
+
+def test_a_copy_in_the_next_group_is_neither_parsed_nor_embedded_again(world: World) -> None:
+    embedder = world.embedder = PatientEmbedder()
+    parser = TellingParser("other.txt", embedder.enough)
+    world.wire(parser, Sizes(group_documents=1))
+    copies = [world.file(name, "# One\n\ntwice the same") for name in ("a.md", "b.md")]
+    events = list(world.pipeline.ingest([*copies, world.file("other.txt", "something else")]))
+    assert outcomes(events) == [INDEXED] * 3
+    assert parser.parsed == ["a.md", "other.txt"]
+    assert len(embedder.texts) == 2
+
+
+def test_a_run_that_is_given_up_shows_nothing_of_what_was_under_way(world: World) -> None:
+    world.wire(OpenParser(), Sizes(group_documents=1))
+    running = world.pipeline.ingest(world.file(f"{n}.txt", f"zebra {n}") for n in range(9))
+    assert isinstance(running, Generator)
+    with closing(running):
+        first = next(running)
+    assert first.uri == "/docs/0.txt"
+    assert world.texts("zebra") == ["zebra 0"]
+    world.wire(OpenParser())
+    assert outcomes(world.ingest("1.txt", "zebra 1")) == [INDEXED]
+    recover(world.catalog, world.index, world.catalog, exclusive=True)
+    assert sorted(world.texts("zebra")) == ["zebra 0", "zebra 1"]
 
 
 class FailingIndex(FakeIndex):

@@ -81,7 +81,7 @@ class World:
         self.catalog = SqlCatalog.open(f"sqlite:///{folder / 'catalog.sqlite'}")
         self.blobs = blobs or FolderBlobs(folder / "blobs")
         self.index = index or FakeIndex()
-        self.embedder = FakeEmbedder()
+        self.embedder: FakeEmbedder = FakeEmbedder()
         self.sparse = Bm25Encoder()
         self.states: list[str] = []
         self.wakes = 0
