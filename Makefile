@@ -15,7 +15,8 @@ LONG := quality or crash or hostile or rights or vllm or bench or s3 or moe
 
 .PHONY: help install demo run test check lint types layers format \
         test-crash test-hostile test-rights test-ui test-vllm test-bucket test-moe \
-        quality bench-ask bench-search bench-embed bench-pdf bench-evidence clean
+        quality bench-ask bench-search bench-embed bench-pdf bench-evidence bench-ingest \
+        bench-beside clean
 
 help:            ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/	/' | expand -t 15
@@ -83,11 +84,18 @@ bench-search: $(TOOLS)  ## how many searches a second sixteen clients get
 	$(BIN)/pytest -m bench -k search -s $(PYTEST)
 
 bench-pdf: $(TOOLS)  ## our PDF reader beside others, which get an environment each
-	$(BIN)/python scripts/peers_env.py
+	$(BIN)/python scripts/peers_env.py docling-parse pdfplumber unstructured
 	$(BIN)/pytest -m bench -k side_by_side -s $(PYTEST)
 
 bench-evidence: $(TOOLS)  ## how well evidence is found in what bench-pdf read
 	$(BIN)/pytest -m bench -k evidence -s $(PYTEST)
+
+bench-ingest: $(TOOLS)  ## how fast files become findable beside LlamaIndex and unstructured
+	$(BIN)/python scripts/peers_env.py llama-index unstructured-store
+	$(BIN)/pytest -m bench tests/quality/test_ingest_peers.py -s $(PYTEST)
+
+bench-beside: $(TOOLS)  ## what searching costs while documents come in, and they while it goes on
+	$(BIN)/pytest -m bench tests/quality/test_beside.py -s $(PYTEST)
 
 bench-embed: $(TOOLS)  ## how many chunks a CPU second embeds, beside sentence-transformers
 	$(BIN)/pytest -m bench tests/quality/test_embedding.py -s $(PYTEST)

@@ -1,7 +1,9 @@
-"""Build `.venv-peers`: other readers of PDF files, each in an environment of its own.
+"""Build `.venv-peers`: what Footnote is measured beside, each in an environment of its own.
 
-`make bench-pdf` runs this first; a second run finds everything in place. Needs about 1.5 GB of disk
-and three minutes. Nothing of it is used by Footnote, and none of it may come into `.venv`.
+`python scripts/peers_env.py NAME...`; without names all of them. `make bench-pdf` and `make
+bench-ingest` run this first; a second run finds everything in place. The readers of PDF files need
+about 1.5 GB of disk and three minutes, the two that also embed as much each. Nothing of it is used
+by Footnote, and none of it may come into `.venv`.
 """
 
 from __future__ import annotations
@@ -9,11 +11,18 @@ from __future__ import annotations
 import subprocess
 import sys
 import venv
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VENVS = ROOT / ".venv-peers"
 
+EMBEDDING = [
+    "qdrant-client==1.20.0",
+    "sentence-transformers==6.2.0",
+    "torch==2.13.0",
+    "transformers==5.23.0",
+]
 PEERS = {
     "pdfplumber": ["pdfplumber==0.11.10", "pdfminer.six==20260107"],
     "docling-parse": ["docling-parse==7.23.1", "docling-core==2.104.0"],
@@ -35,13 +44,31 @@ PEERS = {
         "unstructured.pytesseract==0.3.15",
     ],
 }
-ALONE = {"unstructured": ["unstructured-inference==1.6.14"]}
+PEERS["unstructured-store"] = [
+    "unstructured[csv,docx,md,pptx,xlsx]==0.27.32",
+    "pandas==2.3.3",
+    *(each for each in PEERS["unstructured"] if not each.startswith(("pandas", "unstructured="))),
+    *EMBEDDING,
+]
+PEERS["llama-index"] = [
+    "docx2txt==0.9",
+    "llama-index-core==0.14.25",
+    "llama-index-embeddings-huggingface==0.8.0",
+    "llama-index-readers-file==0.7.0",
+    "llama-index-vector-stores-qdrant==0.10.4",
+    "openpyxl==3.1.5",
+    "python-pptx==1.0.2",
+    *EMBEDDING,
+]
+_INFERENCE = ["unstructured-inference==1.6.14"]
+ALONE = {"unstructured": _INFERENCE, "unstructured-store": _INFERENCE}
 """Without what they ask for: torchvision and timm, which the strategy `fast` does not use."""
 
 
-def main() -> None:
+def main(names: Sequence[str]) -> None:
     """Build what is missing."""
-    for name, packages in PEERS.items():
+    for name in names or PEERS:
+        packages = PEERS[name]
         folder = VENVS / name
         stamp = folder / ".ready"
         wanted = "\n".join([*packages, *ALONE.get(name, [])])
@@ -63,4 +90,4 @@ def install(folder: Path, *packages: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

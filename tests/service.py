@@ -53,6 +53,15 @@ def footnote(
 @contextlib.contextmanager
 def serving(data_dir: Path, *, wait: float = 90, **settings: str) -> Iterator[str]:
     """Run `footnote serve` on a free port; yield its URL once it is healthy; stop it after."""
+    with service(data_dir, wait=wait, **settings) as (url, _):
+        yield url
+
+
+@contextlib.contextmanager
+def service(
+    data_dir: Path, *, wait: float = 90, **settings: str
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Do what `serving` does, and yield the process as well."""
     port = free_port()
     environment: Mapping[str, str] = {"FOOTNOTE_PORT": str(port), **settings}
     log = data_dir.with_suffix(".serve.log")
@@ -64,7 +73,7 @@ def serving(data_dir: Path, *, wait: float = 90, **settings: str) -> Iterator[st
         url = f"http://127.0.0.1:{port}"
         try:
             _await_health(url, process, log, wait)
-            yield url
+            yield url, process
         finally:
             process.send_signal(signal.SIGTERM)
             try:
