@@ -341,7 +341,7 @@ class IndexContract:
             ({}, {"mine", "open"}), ({"collection": "b"}, {"open"}),
             ({"document_ids": ["d3"]}, set()),
         ):  # fmt: skip
-            access = access_filter(ALICE, **narrowed)  # type: ignore[arg-type]
+            access = access_filter(ALICE, **narrowed)
             for found in index.search_each(asked, access, limit=10):
                 assert ids(found) == {derive_id(name) for name in expected}
         bob = index.search_each(asked, access_filter(Principal("bob")), limit=10)  # the control
