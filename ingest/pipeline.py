@@ -92,7 +92,6 @@ class Known(NamedTuple):
 
     uri: str
     digest: str
-    versions: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +193,7 @@ class Pipeline:
     `passed` is told each state that is durably reached: received, parsed, embedded, upserted,
     switched, cleaning. Nothing is made visible while another generation than the
     space's is live. `versions` are those of the generation, where they are older than what is at
-    hand: a sync then leaves what is unchanged as it is.
+    hand. The same bytes are left as they are, whatever is at hand: a new generation is for that.
     """
 
     def __init__(
@@ -219,7 +218,7 @@ class Pipeline:
 
     @property
     def versions(self) -> str:
-        """Name the generation: what a document was made with, if it need not be made again."""
+        """Name the generation: what its documents are made with."""
         return self._versions or versions_at_hand(
             self._parser.version, self._sizes.chunk_tokens, self._embedder, self._sparse
         )
@@ -392,7 +391,7 @@ class Pipeline:
 
     def _is_known(self, file: File, identity: str, digest: str) -> bool:
         known = file.known.get(identity)
-        return known is not None and known[1:] == (digest, self.versions)
+        return known is not None and known.digest == digest
 
     def _unchanged(self, file: File, uri: str, identity: str) -> IngestEvent:
         """Leave the document as it is; only its rights and tags can still be new."""

@@ -5,8 +5,7 @@ server may be attached: the catalog then says that nothing changed, and nothing 
 index lacks of the live revisions is embedded again from their stored passages.
 
 The catalog is only read. So a revision keeps the versions it was made with, even when its vectors
-now come from another model: its text is still cut to the measure of the former one, and the next
-ingest of its file rightly cuts it anew. Until then it is found by the vectors made here.
+now come from another model: its text is still cut to the measure of the former one.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from ingest.discover import holds_lines
 from ingest.pipeline import File, Ingestion, remove_documents
 from ingest.recover import clean, copy_labels, freeze
 from ingest.sources.folder import FolderConnector
-from ingest.visit import Place, Reading, Visit, by_item, held_documents, item_uri
+from ingest.visit import Place, Reading, Visit, by_item, held_documents, item_uri, reads_anew
 from knowledge.errors import IngestError
 from knowledge.models import EVERYONE, IngestEvent, Item, Outcome, Source, derive_id
 from knowledge.ports import Index, Ledger
@@ -129,7 +129,7 @@ class Sync:
             digest = hashlib.sha256(data).hexdigest()
             if former := visit.former(item, digest):
                 self._move(visit, former, item, digest)
-                if not visit.reads_anew(former, item):
+                if not reads_anew(former, item):
                     continue
             visit.reading[item.uri] = Reading(item, digest)
             yield self._file(visit, item, data)
@@ -140,7 +140,7 @@ class Sync:
             visit.total += max(_count_lines(data, most=self._max_bytes * 10) - 1, 0)
         known = visit.held.get(item.uri, {})
         if item.uri in visit.moved:  # its name has changed, which stands in for a title
-            known = {key: each._replace(versions="") for key, each in known.items()}
+            known = {key: each._replace(digest="") for key, each in known.items()}
         return File(
             source=visit.place.source,
             uri=item.uri,
@@ -210,7 +210,7 @@ class Sync:
         uris = {key: known.uri for key, known in moved.items()}
         self._ledger.move_item(visit.place.source.id, former, kept, uris)
         visit.take_over(former, kept, moved)
-        if not visit.reads_anew(former, item):
+        if not reads_anew(former, item):
             reason = f"from {former}"
             visit.aside += [
                 IngestEvent(each.uri, Outcome.MOVED, key, reason=reason)

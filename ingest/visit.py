@@ -151,11 +151,6 @@ class Visit:
         alike = [uri for uri in twins if _name(uri) == _name(item.uri)]
         return next(iter(alike + twins), None)
 
-    def reads_anew(self, former: str, item: Item) -> bool:
-        """Say whether a moved item is ingested again: a title may come from the file's name."""
-        same = all(known.versions == self.versions for known in self.held[item.uri].values())
-        return _name(former) != _name(item.uri) or not same
-
     def keep_moved(self, former: str, item: Item, digest: str) -> KeptItem:
         """Return what to remember of an item at its new place."""
         kept = self.kept.get(former) or KeptItem(former, former, "", digest, "", 0)
@@ -265,7 +260,7 @@ def held_documents(ledger: Ledger, source: Source) -> dict[str, dict[str, Known]
     held: defaultdict[str, dict[str, Known]] = defaultdict(dict)
     for uri, document_id in ledger.by_uri(source.id).items():
         if document_id in known:
-            held[item_uri(uri)][document_id] = Known(uri, *known[document_id])
+            held[item_uri(uri)][document_id] = Known(uri, known[document_id])
     return dict(held)
 
 
@@ -288,6 +283,11 @@ def by_item(notes: dict[str, tuple[str, str]]) -> dict[str, dict[str, tuple[str,
 
 def _is_below(uri: str, gap: str) -> bool:
     return not gap or uri == gap or uri.startswith(gap.rstrip("/") + "/")
+
+
+def reads_anew(former: str, item: Item) -> bool:
+    """Say whether a moved item is ingested again: a title may come from the file's name."""
+    return _name(former) != _name(item.uri)
 
 
 def _name(uri: str) -> str:

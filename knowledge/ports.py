@@ -205,8 +205,8 @@ class Ledger(Protocol):
     def ensure_source(self, source: Source) -> None:
         """Store the source unless it is there."""
 
-    def known(self, source_id: str) -> dict[str, tuple[str, str]]:
-        """Map each live document id of a source to (digest, version string it was made with)."""
+    def known(self, source_id: str) -> dict[str, str]:
+        """Map each live document id of a source to its digest."""
 
     def receive(self, document: Document, *, digest: str, versions: str) -> str:
         """Store the document (not yet visible) and a new revision; return the revision's id.

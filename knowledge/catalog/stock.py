@@ -46,13 +46,13 @@ class SqlStock:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def known(self, source_id: str) -> dict[str, tuple[str, str]]:
-        """Map each live document id of a source to (digest, version string it was made with)."""
-        statement = _of_live(documents.c.id, revisions.c.digest, revisions.c.versions).where(
+    def known(self, source_id: str) -> dict[str, str]:
+        """Map each live document id of a source to its digest."""
+        statement = _of_live(documents.c.id, revisions.c.digest).where(
             documents.c.source_id == source_id
         )
         with self._database.reading() as connection:
-            return {row[0]: (row[1], row[2]) for row in connection.execute(statement)}
+            return {row[0]: row[1] for row in connection.execute(statement)}
 
     def by_uri(self, source_id: str) -> dict[str, str]:
         """Map the uri of each live document of a source to its id."""

@@ -90,13 +90,15 @@ def test_a_document_that_somebody_removed_comes_back_while_its_item_is_there(
     assert sorted(outcomes(world.sync_source(feed))) == [INDEXED, UNCHANGED]
 
 
-def test_a_new_parser_version_reads_everything_again(
+def test_after_a_change_of_generation_all_is_looked_at_once_and_nothing_made_again(
     world: World, shelf: Shelf, feed: Feed
 ) -> None:
     world.sync_source(feed)
-    world.wire(OpenParser("parser-2"))
-    assert outcomes(world.sync_source(feed)) == [INDEXED, INDEXED]
-    assert outcomes(world.sync_source(feed)) == [UNCHANGED, UNCHANGED]
+    world.wire(OpenParser("parser-2"))  # a generation of another name
+    for looks in (["a.txt", "b.txt"], []):
+        shelf.reads.clear()
+        assert outcomes(world.sync_source(feed)) == [UNCHANGED, UNCHANGED]
+        assert sorted(shelf.reads) == looks
 
 
 def test_an_item_that_cannot_be_read_keeps_the_document_it_was(

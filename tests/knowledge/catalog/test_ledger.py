@@ -47,7 +47,7 @@ def test_nothing_is_visible_before_the_switch(catalog: SqlCatalog) -> None:
     catalog.switch(document(), revision_id)
 
     assert len(catalog.passages(hits, ALICE)) == len(hits)
-    assert catalog.known(FOLDER.id) == {document().id: (digest_of(TEXT), "v1")}
+    assert catalog.known(FOLDER.id) == {document().id: digest_of(TEXT)}
     assert catalog.by_uri(FOLDER.id) == {"handbook.md": document().id}
     assert catalog.digest(document().id) == digest_of(TEXT)
     assert catalog.uris(digest_of(TEXT)) == ["handbook.md"]
@@ -297,7 +297,7 @@ def test_sources_are_kept_apart(catalog: SqlCatalog) -> None:
     publish(catalog, document("a", source=inbox), TEXT)
 
     assert catalog.by_uri("inbox") == {"a": document("a", source=inbox).id}
-    assert catalog.known("folder") == {document("a").id: (digest_of(TEXT), "v1")}
+    assert catalog.known("folder") == {document("a").id: digest_of(TEXT)}
     assert catalog.uris(digest_of(TEXT)) == ["a", "a"]
 
 
