@@ -200,6 +200,7 @@ class Child:
         self._sparse = Bm25Encoder()
         self._spaces = self._make_spaces(data)
         self._index = self._spaces.live().index
+        self._index.count("none")  # opens it, while nobody fills the disk
         pipeline = Following(lambda: self._pipeline(self._spaces.live_generation(), self._passed))
         originals = Originals(FolderBlobs(data / "blobs"), self._catalog)
         self._worker = Worker(
