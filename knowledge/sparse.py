@@ -13,7 +13,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from knowledge import compounds
+from knowledge.background import WEIGHT, background
 from knowledge.compounds import COMPOUNDING
+from knowledge.languages import ENGLISH
 from knowledge.models import SparseVector, TermStatistics
 from knowledge.terms import language_of, other_stems, stemmed, terms
 
@@ -44,7 +46,7 @@ class Bm25Encoder:
         )
 
     def encode_query(self, text: str, statistics: TermStatistics) -> SparseVector:
-        """Weigh each term by its rarity; with empty statistics all terms weigh the same.
+        """Weigh each term by its rarity in what was counted, and in a table that ships with us.
 
         A term that nothing holds is also searched by its parts, such as FY and 2018, or Spiel and
         Zeit, and by the stems that it would have in texts of other languages.
@@ -87,10 +89,12 @@ def _term_id(term: str) -> int:
 
 
 def _rarity(term: int, statistics: TermStatistics) -> float:
-    if statistics.chunks == 0:
-        return 1.0
-    holding = statistics.frequencies.get(term, 0)
-    return math.log1p((statistics.chunks - holding + 0.5) / (holding + 0.5))
+    holding = statistics.frequencies.get(term, 0) + background(_terms_of).get(term, 0.0)
+    return math.log1p((statistics.chunks + WEIGHT - holding + 0.5) / (holding + 0.5))
+
+
+def _terms_of(word: str) -> frozenset[int]:
+    return frozenset(map(_term_id, terms(word, ENGLISH)))
 
 
 def _vector(weights: dict[int, float]) -> SparseVector:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from knowledge.background import WEIGHT, background
 from knowledge.models import SparseVector, TermStatistics
 from knowledge.settings import ROOT
 from knowledge.sparse import Bm25Encoder
@@ -43,7 +44,7 @@ def test_the_score_is_bm25_written_out_by_hand() -> None:
         expected = 0.0
         for term in ("cat", "dog"):
             held = sum(term in p.split() for p in passages)
-            rarity = log(1 + (len(passages) - held + 0.5) / (held + 0.5))
+            rarity = log(1 + (len(passages) + 100 - held + 0.5) / (held + 0.5))
             count, length = passage.split().count(term), len(passage.split())
             weight = count * (k1 + 1) / (count + k1 * (1 - b + b * length / average))
             expected += rarity * weight
@@ -68,8 +69,8 @@ def test_a_term_that_nobody_may_see_yet_weighs_most() -> None:
     assert unknown > max(encoder.encode_query("apple pear fig", known).values)
 
 
-def test_without_statistics_all_terms_weigh_the_same() -> None:
-    assert set(encoder.encode_query("apple pear quince", EMPTY).values) == {1.0}
+def test_without_statistics_terms_that_the_table_does_not_know_weigh_the_same() -> None:
+    assert len(set(encoder.encode_query("apple pear quince", EMPTY).values)) == 1
 
 
 def test_a_term_in_every_passage_still_counts_a_little() -> None:
@@ -154,3 +155,22 @@ def test_a_word_in_a_text_of_another_language_is_found_by_its_stem_there() -> No
     assert score("rechnungen", german, snapshot([german])) > 0
     assert score("rechnungen", german, EMPTY) == 0  # nothing says that there are German texts
     assert score("rechnungen", "Secret: die Rechnungen sind da", snapshot(["open"])) == 0
+
+
+def test_where_nothing_may_be_counted_our_own_pages_tell_what_is_common() -> None:
+    asked = weights(encoder.encode_query("document zebra", EMPTY))
+    common, rare = (encoder.encode_passage(word).indices[0] for word in ("document", "zebra"))
+    assert asked[common] < asked[rare] / 2
+
+
+def test_what_is_counted_soon_outweighs_the_table() -> None:
+    """In a collection about zebras, that word is the common one."""
+    common, rare = (encoder.encode_passage(word).indices[0] for word in ("zebra", "document"))
+    asked = weights(encoder.encode_query("document zebra", snapshot(["zebra"] * 400)))
+    assert asked[common] < asked[rare] / 2
+
+
+def test_the_table_is_whole() -> None:
+    table = background(lambda word: frozenset({hash(word)}))
+    assert len(table) > 1000
+    assert all(0 < held <= WEIGHT for held in table.values())
