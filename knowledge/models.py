@@ -743,6 +743,21 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What stands around a passage in its revision: `text` is the revision's own, at `span`."""
+
+    span: Span
+    text: str
+    blocks: tuple[Block, ...]
+    chunks: tuple[Chunk, ...]
+    """All that lie within `span`, in order, the passage's own among them."""
+
+    def cut(self, span: Span) -> str:
+        """Return the characters that `span`, in characters of the revision, covers."""
+        return self.text[span.start - self.span.start : span.end - self.span.start]
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """The passages that fit the model's budget; passage i (from 0) is cited as number i + 1."""
 

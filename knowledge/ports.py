@@ -56,6 +56,7 @@ from knowledge.models import (
     Span,
     SparseVector,
     Submission,
+    Surroundings,
     TermStatistics,
 )
 
@@ -157,6 +158,14 @@ class Library(Protocol):
         """Return the hits that are live and readable now, in the order of `hits`, ranked from 1.
 
         This is the second key: the index is never trusted about visibility.
+        """
+
+    def surroundings(
+        self, passages: Sequence[Passage], principal: Principal, *, reach: int
+    ) -> dict[str, Surroundings]:
+        """Map chunk ids to `reach` chunks either way; what is no longer live or readable is absent.
+
+        A passage may have been cut since it was found; its chunk counts.
         """
 
     def blocks(self, revision_id: str, span: Span, principal: Principal) -> tuple[Block, ...]:

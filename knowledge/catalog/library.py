@@ -50,7 +50,7 @@ from knowledge.models import (
 )
 
 # Statements are built once: building one costs more than running it.
-_READABLE = exists().where(
+READABLE = exists().where(
     document_access.c.document_id == documents.c.id,
     document_access.c.token.in_(bindparam("tokens", expanding=True)),
 )
@@ -68,7 +68,7 @@ _PASSAGES = (
         chunks.c.header,
     )
     .join_from(chunks, documents, documents.c.live_revision == chunks.c.revision_id)
-    .where(chunks.c.id.in_(bindparam("chunk_ids", expanding=True)), _READABLE)
+    .where(chunks.c.id.in_(bindparam("chunk_ids", expanding=True)), READABLE)
 )
 # Not the bare column: SQLite would then begin with all documents of the collection, not the chunks.
 _PASSAGES_OF_COLLECTION = _PASSAGES.where(
@@ -111,18 +111,18 @@ _NARROWED: dict[str, ColumnElement[bool]] = {
 """`Filters.admit` in SQL, for lists; nothing narrows by what is absent here."""
 _LIVE = documents.c.live_revision.is_not(None)
 _DOCUMENT = select(*DOCUMENT_COLUMNS).where(
-    documents.c.id == bindparam("document_id"), _LIVE, _READABLE
+    documents.c.id == bindparam("document_id"), _LIVE, READABLE
 )
 _DOCUMENTS = (
     select(*DOCUMENT_COLUMNS)
-    .where(documents.c.id > bindparam("after"), _LIVE, _READABLE)
+    .where(documents.c.id > bindparam("after"), _LIVE, READABLE)
     .order_by(documents.c.id)
     .limit(bindparam("most"))
 )
 _REVISION = (
     select(revisions)
     .join_from(documents, revisions, revisions.c.id == documents.c.live_revision)
-    .where(documents.c.id == bindparam("document_id"), _READABLE)
+    .where(documents.c.id == bindparam("document_id"), READABLE)
 )
 _BLOCKS = (
     select(*BLOCK_COLUMNS)
@@ -136,7 +136,7 @@ _READABLE_BLOCKS = (
         blocks.c.revision_id == bindparam("revision_id"),
         blocks.c.start < bindparam("end"),
         blocks.c.end > bindparam("start"),
-        _READABLE,
+        READABLE,
     )
     .order_by(blocks.c.ordinal)
 )
@@ -146,12 +146,12 @@ _HIDDEN_PART = select(
         documents.c.source_id == bindparam("source_id"),
         func.substr(documents.c.uri.concat("#"), 1, bindparam("length")) == bindparam("file"),
         _LIVE,
-        ~_READABLE,
+        ~READABLE,
     )
 )
 _COLLECTIONS = (
     select(documents.c.collection, func.count())
-    .where(_LIVE, _READABLE)
+    .where(_LIVE, READABLE)
     .group_by(documents.c.collection)
     .order_by(documents.c.collection)
 )
@@ -201,14 +201,14 @@ class SqlLibrary:
         """Return the blocks of a live readable revision that overlap `span`; else none."""
         given = {"revision_id": revision_id, "start": span.start, "end": span.end}
         with self._database.reading() as connection:
-            rows = connection.execute(_READABLE_BLOCKS, given | _tokens(principal)).all()
+            rows = connection.execute(_READABLE_BLOCKS, given | tokens_of(principal)).all()
         return tuple(map(to_block, rows))
 
     def document(self, document_id: str, principal: Principal) -> Document:
         """Return a readable document with a live revision; raises `NotFound` else."""
         given = {"document_id": document_id}
         with self._database.reading() as connection:
-            row = connection.execute(_DOCUMENT, given | _tokens(principal)).one_or_none()
+            row = connection.execute(_DOCUMENT, given | tokens_of(principal)).one_or_none()
             if row is None:
                 raise NotFound("there is no such document")
             return _documents_of(connection, [row])[document_id]
@@ -224,7 +224,7 @@ class SqlLibrary:
     ) -> list[Document]:
         """List readable live documents that fit by id, beginning after the id `after`."""
         narrowed = dict(_narrowing(collection, filters))
-        given = {"after": after or "", "most": limit, **narrowed, **_tokens(principal)}
+        given = {"after": after or "", "most": limit, **narrowed, **tokens_of(principal)}
         with self._database.reading() as connection:
             rows = connection.execute(_documents_that_fit(frozenset(narrowed)), given).all()
             return list(_documents_of(connection, rows).values())
@@ -233,7 +233,7 @@ class SqlLibrary:
         """Return the live revision of a readable document; raises `NotFound` else."""
         given = {"document_id": document_id}
         with self._database.reading() as connection:
-            row = connection.execute(_REVISION, given | _tokens(principal)).one_or_none()
+            row = connection.execute(_REVISION, given | tokens_of(principal)).one_or_none()
             if row is None:
                 raise NotFound("there is no such document")
             found = connection.execute(_BLOCKS, {"revision_id": row.id}).all()
@@ -244,12 +244,12 @@ class SqlLibrary:
         file = document.uri.partition("#")[0] + "#"
         given = {"source_id": document.source_id, "file": file, "length": len(file)}
         with self._database.reading() as connection:
-            return not connection.scalar(_HIDDEN_PART, given | _tokens(principal))
+            return not connection.scalar(_HIDDEN_PART, given | tokens_of(principal))
 
     def collections(self, principal: Principal) -> dict[str, int]:
         """Return the collections with at least one readable document, and how many it has."""
         with self._database.reading() as connection:
-            rows = connection.execute(_COLLECTIONS, _tokens(principal)).all()
+            rows = connection.execute(_COLLECTIONS, tokens_of(principal)).all()
         return {row[0]: row[1] for row in rows}
 
 
@@ -266,8 +266,8 @@ def _documents_that_fit(fields: frozenset[str]) -> Select[*tuple[Any, ...]]:
     return _DOCUMENTS.where(*(_NARROWED[name] for name in sorted(fields)))
 
 
-def _tokens(principal: Principal) -> dict[str, list[str]]:
-    """Return the parameter of `_READABLE`; an empty list matches no document."""
+def tokens_of(principal: Principal) -> dict[str, list[str]]:
+    """Return the parameter of `READABLE`; an empty list matches no document."""
     return {"tokens": sorted(principal.tokens())}
 
 

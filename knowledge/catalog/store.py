@@ -20,10 +20,12 @@ from knowledge.catalog.refusals import SqlRefusals
 from knowledge.catalog.rights import SqlRights
 from knowledge.catalog.statistics import SqlStatistics
 from knowledge.catalog.stock import SqlStock
+from knowledge.catalog.surroundings import SqlSurroundings
 
 
 class SqlCatalog(
     SqlLibrary,
+    SqlSurroundings,
     SqlStatistics,
     SqlLedger,
     SqlCleaning,

@@ -35,6 +35,7 @@ from knowledge.models import (
     Span,
     Submission,
     SubmissionState,
+    Surroundings,
     TermStatistics,
     Verdict,
     derive_id,
@@ -204,6 +205,11 @@ class Script:
         filters: Filters = UNFILTERED,
     ) -> list[Passage]:
         return []
+
+    def surroundings(
+        self, passages: Sequence[Passage], principal: Principal, *, reach: int
+    ) -> dict[str, Surroundings]:
+        return {}
 
     def blocks(self, revision_id: str, span: Span, principal: Principal) -> tuple[Block, ...]:
         return ()

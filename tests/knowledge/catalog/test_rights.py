@@ -241,4 +241,4 @@ def _without(lost: str) -> object:
     joined = columns.join_from(chunks, revisions).join(
         documents, documents.c.id == revisions.c.document_id
     )
-    return joined.where(wanted, library._READABLE)
+    return joined.where(wanted, library.READABLE)
