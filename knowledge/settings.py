@@ -80,8 +80,13 @@ class Settings(BaseSettings):
     family_likeness: float = Field(
         0.8, ge=0.5, le=1, description="Share of common word runs that makes documents a family."
     )
-    context_tokens: int = Field(4096, ge=256, description="Budget for passages, in tokens.")
+    context_tokens: int = Field(
+        4096, ge=256, description="Budget for passages, in tokens of gpt-oss."
+    )
     context_passages: int = Field(12, ge=1, le=64, description="Most passages in a context.")
+    context_per_document: int = Field(
+        6, ge=1, le=64, description="Most of them from one document while others have more."
+    )
     support_threshold: float = Field(
         0.45, ge=0, le=1, description="Weakest support at which the extractive writer answers."
     )

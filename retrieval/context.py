@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from knowledge.models import Block, Context, Passage, Question, Span
 from knowledge.text import normalise_for_match, sentence_spans
 
-CountTokens = Callable[[str], int]
+Cost = Callable[[Passage], int]
+"""How many tokens a passage takes in a prompt, with all that is written around it."""
 
 
 def pack(
@@ -17,34 +19,31 @@ def pack(
     *,
     budget: int,
     most: int,
-    count_tokens: CountTokens,
+    cost: Cost,
+    per_document: int | None = None,
 ) -> Context:
     """Take passages in rank order until `most` are in or none of the rest fits `budget` tokens.
 
     No text is packed twice: copies are left out, and where two passages of one revision overlap,
     the later one loses the overlap. A passage that does not fit is skipped for a smaller one; only
     when the very first does not fit is it cut to its leading sentences, so that a small budget
-    still gives an answer. `span` always cuts the revision to exactly `text`.
+    still gives an answer. More than `per_document` passages of one document only come in after
+    those of all others. `span` always cuts the revision to exactly `text`. What comes of one
+    document stands together, in its own order; the document with the best passage is first.
     """
     packed: list[Passage] = []
     tokens = 0
-    for passage in _distinct(passages):
+    for passage in _fairly(_distinct(passages), per_document):
         if len(packed) == most:
             break
-        cost = count_tokens(as_source(passage))
-        if cost <= budget - tokens:
+        price = cost(passage)
+        if price <= budget - tokens:
             packed.append(passage)
-            tokens += cost
-        elif not packed and (short := _shorten(passage, budget, count_tokens)):
+            tokens += price
+        elif not packed and (short := _shorten(passage, budget, cost)):
             packed.append(short)
-            tokens += count_tokens(as_source(short))
-    return Context(question=question, passages=tuple(packed), tokens=tokens)
-
-
-def as_source(passage: Passage) -> str:
-    """Return what a model reads of a passage, for counting: title, headings, table header, text."""
-    header = [passage.header] if passage.header else []
-    return "\n".join([passage.document.title, *passage.heading, *header, passage.text])
+            tokens += cost(short)
+    return Context(question=question, passages=tuple(_in_reading_order(packed)), tokens=tokens)
 
 
 def cut(passage: Passage, span: Span) -> Passage:
@@ -81,6 +80,29 @@ def _distinct(passages: Iterable[Passage]) -> Iterator[Passage]:
         yield rest
 
 
+def _fairly(passages: Iterable[Passage], per_document: int | None) -> Iterator[Passage]:
+    """Put off what a document has beyond its share."""
+    if per_document is None:
+        yield from passages
+        return
+    shares: Counter[str] = Counter()
+    rest = []
+    for passage in passages:
+        shares[passage.document.id] += 1
+        if shares[passage.document.id] <= per_document:
+            yield passage
+        else:
+            rest.append(passage)
+    yield from rest
+
+
+def _in_reading_order(passages: Sequence[Passage]) -> list[Passage]:
+    first: dict[str, int] = {}
+    for passage in sorted(passages, key=lambda each: each.rank):
+        first.setdefault(passage.document.id, len(first))
+    return sorted(passages, key=lambda each: (first[each.document.id], each.span))
+
+
 def _without(passage: Passage, covered: list[Span]) -> Passage | None:
     """Cut what is already covered from either end; nothing is left of one that is inside."""
     span = passage.span
@@ -94,13 +116,13 @@ def _without(passage: Passage, covered: list[Span]) -> Passage | None:
     return passage if span == passage.span else cut(passage, span)
 
 
-def _shorten(passage: Passage, budget: int, count_tokens: CountTokens) -> Passage | None:
+def _shorten(passage: Passage, budget: int, cost: Cost) -> Passage | None:
     """Keep as many leading sentences as fit; None when not even one does."""
     best = None
     for sentence in sentence_spans(passage.text):
         end = passage.span.start + sentence.end
         short = cut(passage, Span(passage.span.start, end))
-        if count_tokens(as_source(short)) > budget:
+        if cost(short) > budget:
             break
         best = short
     return best

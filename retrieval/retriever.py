@@ -16,14 +16,13 @@ from knowledge.models import (
     Question,
 )
 from knowledge.ports import Library, VectorSpace
-from retrieval.context import pack
+from retrieval.context import Cost, pack
+from retrieval.widen import REACH, widen
 
 SPARE_HITS = 8
 """Fetched beyond the limit, as some hits may be of revisions that are no longer live."""
 MOST_FETCHES = 6
 REMEMBERED_TURNS = 2
-MOST_PER_TOKEN = 8
-"""Characters; prose of any language has fewer on average."""
 
 
 class Narrowed(TypedDict):
@@ -45,16 +44,20 @@ class Retriever:
         *,
         space: Callable[[], VectorSpace],
         library: Library,
+        cost: Cost,
         context_tokens: int,
         context_passages: int,
+        per_document: int | None = None,
     ) -> None:
         self._space = space
         self._library = library
+        self._cost = cost
         self._context_tokens = context_tokens
         self._context_passages = context_passages
+        self._per_document = per_document
 
     def retrieve(self, question: Question, principal: Principal) -> Context:
-        """Search with the question and pack what was found into the budget.
+        """Search with the question, pack what was found into the budget, and widen it.
 
         Raises `AccessDenied`, `IndexUnavailable` or `CatalogUnavailable`.
         """
@@ -66,13 +69,17 @@ class Retriever:
             filters=question.filters,
             limit=self._context_passages + SPARE_HITS,
         )
-        return pack(
+        budget = self._context_tokens
+        packed = pack(
             question,
             passages,
-            budget=self._context_tokens,
+            budget=budget,
             most=self._context_passages,
-            count_tokens=self.count_tokens,
+            cost=self._cost,
+            per_document=self._per_document,
         )
+        around = self._library.surroundings(packed.passages, principal, reach=REACH)
+        return widen(packed, around, budget=budget, cost=self._cost)
 
     def search(
         self,
@@ -108,13 +115,6 @@ class Retriever:
         if not passages and self._space() != space:
             return self.search(query, principal, limit=limit, **narrowed)
         return passages[:limit]
-
-    def count_tokens(self, text: str) -> int:
-        """Count by the embedding model's vocabulary: near to a language model's, and at hand.
-
-        It takes any long word for one token; a language model does not.
-        """
-        return max(len(self._space().embedder.token_spans(text)), len(text) // MOST_PER_TOKEN)
 
     def _embed(self, space: VectorSpace, query: str, collection: str | None) -> Embedding:
         statistics = self._library.statistics(collection)

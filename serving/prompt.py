@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 from typing import TypedDict
 
 from knowledge.models import Context, Passage, Turn
@@ -19,6 +20,10 @@ CUT_SHORT = " …"
 REMEMBERED_TURNS = 6
 LONGEST_TURN = 2000
 """Characters of an earlier message that are repeated to the model."""
+
+MOST_SOURCES = 64
+_MARKS_TOKENS = 20
+"""Twice a mark of eight hexadecimal digits, of which each may be a token, and the lines between."""
 
 INSTRUCTIONS = f"""\
 You answer questions from the numbered sources in the user's last message, and from nothing else.
@@ -56,6 +61,11 @@ def build_messages(context: Context, *, mark: str) -> list[Message]:
         *map(_turn, context.question.history[-REMEMBERED_TURNS:]),
         {"role": "user", "content": _request(context, mark)},
     ]
+
+
+def source_tokens(passage: Passage, count_tokens: Callable[[str], int]) -> int:
+    """Return how many tokens a passage takes in a prompt, with its mark and what is around it."""
+    return count_tokens(_source(MOST_SOURCES, passage, MOST_SOURCES, mark="")) + _MARKS_TOKENS
 
 
 def neutralise(text: str) -> str:

@@ -37,13 +37,17 @@ class House(Upkeep):
     @cached_property
     def retriever(self) -> Retriever:
         """The story of retrieval."""
+        from knowledge.vocabulary import count_tokens
         from retrieval.retriever import Retriever
+        from serving.prompt import source_tokens
 
         return Retriever(
             space=self.spaces.live,
             library=self.catalog,
+            cost=lambda passage: source_tokens(passage, count_tokens),
             context_tokens=self.settings.context_tokens,
             context_passages=self.settings.context_passages,
+            per_document=self.settings.context_per_document,
         )
 
     @cached_property

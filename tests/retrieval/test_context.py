@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -8,19 +9,20 @@ from hypothesis import strategies as st
 
 from knowledge.models import Block, BlockKind, Context, Passage, Question, Span
 from knowledge.text import normalise_for_match
-from retrieval.context import as_source, cut, pack
+from retrieval.context import cut, pack
 from tests.fakes import passage
 
 QUESTION = Question("What is it?")
 TEXT = "".join(f"Sentence number {n} says something. " for n in range(40))
 
 
-def count_tokens(text: str) -> int:
-    return len(text.split())
+def cost(passage: Passage) -> int:
+    head = [passage.document.title, *passage.heading, passage.header]
+    return len(" ".join([*head, passage.text]).split())
 
 
 def packed(*passages: Passage, budget: int = 1000, most: int = 10) -> Context:
-    return pack(QUESTION, passages, budget=budget, most=most, count_tokens=count_tokens)
+    return pack(QUESTION, passages, budget=budget, most=most, cost=cost)
 
 
 def part(start: int, end: int, *, document: str = "doc-1", rank: int = 1) -> Passage:
@@ -74,9 +76,35 @@ def test_a_cut_passage_keeps_only_its_own_blocks_and_page() -> None:
     assert (rest.text, rest.blocks, rest.page) == (TEXT[40:60], (blocks[1],), 2)
 
 
+def test_one_document_stands_together_and_in_its_own_order() -> None:
+    found = packed(
+        part(300, 400, document="one", rank=1),
+        part(0, 100, document="two", rank=2),
+        part(120, 200, document="one", rank=3),
+    )
+    assert [(p.document.id, p.span.start) for p in found.passages] == [
+        ("one", 120),
+        ("one", 300),
+        ("two", 0),
+    ]
+
+
+def test_beyond_its_share_a_document_only_fills_what_others_leave() -> None:
+    found = [part(n * 40, n * 40 + 35, document="much", rank=n + 1) for n in range(4)]
+    other = passage("Another says so.", document="other", rank=5)
+    few = pack(QUESTION, [*found, other], budget=999, most=3, cost=cost, per_document=2)
+    assert [p.document.id for p in few.passages] == ["much", "much", "other"]
+    all_of_it = pack(QUESTION, [*found, other], budget=999, most=9, cost=cost, per_document=2)
+    assert len(all_of_it.passages) == 5
+
+
 def test_no_more_passages_are_packed_than_asked_for() -> None:
     found = [passage(f"Text {n}.", document=f"doc-{n}") for n in range(9)]
     assert len(packed(*found, most=4).passages) == 4
+
+
+def _by_rank(passages: Iterable[Passage]) -> list[Passage]:
+    return sorted(passages, key=lambda each: each.rank)
 
 
 SPANS = st.tuples(st.integers(0, 300), st.integers(1, 120))
@@ -97,9 +125,11 @@ def test_a_context_is_never_over_budget_and_every_span_cuts_to_its_text(
     ]
     context = packed(*candidates, budget=budget, most=most)
     chosen = context.passages
-    assert context.tokens == sum(count_tokens(as_source(p)) for p in chosen) <= budget
+    assert context.tokens == sum(cost(p) for p in chosen) <= budget
     assert len(chosen) <= most
-    assert [p.rank for p in chosen] == sorted(p.rank for p in chosen)
+    assert [p.document.id for p in chosen] == sorted(
+        (p.document.id for p in chosen), key=[p.document.id for p in _by_rank(chosen)].index
+    )
     assert all(p.span.cut(texts[p.document.id]) == p.text for p in chosen)
     plain = [normalise_for_match(p.text) for p in chosen]
     assert len(set(plain)) == len(plain)
@@ -131,4 +161,3 @@ def test_a_passage_cut_within_a_table_still_knows_the_tables_header() -> None:
         "Year Cost",
         "Year Cost",
     ]
-    assert "Town Cost" in as_source(whole)

@@ -29,6 +29,7 @@ from knowledge.models import (
 )
 from knowledge.ports import VectorSpace
 from knowledge.sparse import Bm25Encoder
+from knowledge.vocabulary import count_tokens
 from retrieval.retriever import SPARE_HITS, Retriever, condense
 from tests.fakes import FakeEmbedder, FakeIndex
 
@@ -84,6 +85,7 @@ class Shelf:
         return Retriever(
             space=lambda: VectorSpace(self.embedder, self.sparse, self.index),
             library=self.catalog,
+            cost=lambda passage: count_tokens(passage.text),
             context_tokens=tokens,
             context_passages=passages,
         )

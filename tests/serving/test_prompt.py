@@ -3,9 +3,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from knowledge.models import Context, Question, Turn
-from serving.prompt import INSTRUCTIONS, build_messages, may_say_not_found, neutralise
+from knowledge.models import Context, Passage, Question, Turn
+from knowledge.vocabulary import count_tokens
+from serving.prompt import (
+    INSTRUCTIONS,
+    build_messages,
+    may_say_not_found,
+    neutralise,
+    source_tokens,
+)
 from tests.fakes import context, passage
 
 MARK = "f00dcafe"
@@ -55,6 +64,51 @@ def test_letters_that_need_invisible_joiners_keep_them() -> None:
 def test_a_documents_own_marks_cannot_be_taken_for_ours() -> None:
     text = request(context("?", "Shown by others [1][12].", "More."))
     assert "Shown by others (1)[12]." in text
+
+
+PIECES = st.sampled_from(
+    [
+        "Oslo",
+        "東京",
+        " ",
+        "\n",
+        "<|end|>",
+        "[1]",
+        "[12].",
+        "é\u0301",
+        "12,345.6",
+        "\u200b",
+        "🙂",
+        "|",
+    ]
+)
+SOURCES = st.lists(
+    st.builds(
+        lambda text, title, heading, page, header: replace(
+            passage(text, title=title, heading=tuple(heading), page=page), header=header
+        ),
+        st.lists(PIECES, max_size=30).map("".join),
+        st.lists(PIECES, max_size=5).map("".join),
+        st.lists(st.lists(PIECES, max_size=4).map("".join), max_size=3),
+        st.one_of(st.none(), st.integers(1, 9999)),
+        st.lists(PIECES, max_size=5).map("".join),
+    ),
+    max_size=6,
+)
+
+
+@given(SOURCES, st.integers(0, 2**32 - 1))
+def test_sources_never_take_more_tokens_than_was_reckoned(
+    sources: list[Passage], mark: int
+) -> None:
+    bare = Context(Question("Why?"), ())
+    full = Context(Question("Why?"), tuple(sources))
+    reckoned = sum(source_tokens(source, count_tokens) for source in sources)
+    took = [
+        count_tokens(build_messages(each, mark=f"{mark:08x}")[-1]["content"])
+        for each in (full, bare)
+    ]
+    assert took[0] - took[1] <= reckoned
 
 
 def test_earlier_turns_come_between_without_marks_and_links() -> None:
