@@ -23,7 +23,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 from ingest.chunk import CHUNKER, chunk, embedding_text, without_figures
 from ingest.dating import own_date
 from ingest.discover import quote
-from ingest.recover import clean
+from ingest.recover import clean, copy_labels
 from knowledge.errors import IndexUnavailable, IngestError, TooLarge
 from knowledge.language_code import language_code
 from knowledge.models import (
@@ -425,6 +425,8 @@ class Pipeline:
     def _index_group(self, flight: _Flight) -> Iterator[IngestEvent]:
         """Carry the group to visibility."""
         live, rest = self._land(flight, self._switch, "switched")
+        with suppress(IndexUnavailable):  # the catalog obeys already; the worker copies it later
+            copy_labels(self._ledger, self._index)  # points carry what the source says
         yield from map(_indexed, live)
         yield from self._give_up(rest)
         clean(self._ledger, self._index, self._passed)

@@ -68,6 +68,7 @@ documents = Table(
     Column("family", String),
     Column("language", String, nullable=False),
     Column("dated_at", Moment),
+    Index("ix_documents_labels_dirty", "labels_dirty", "id"),
 )
 
 document_access = Table(

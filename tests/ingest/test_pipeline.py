@@ -307,6 +307,18 @@ def test_an_administrators_access_list_outlives_a_new_revision(world: World) -> 
     assert [p.text for p in world.find("plans", by=Principal("bob"))] == ["new plans"]
 
 
+def test_a_document_is_found_by_all_its_tags_as_soon_as_it_is_replaced(world: World) -> None:
+    """Its new points carry the rights and tags of its source alone."""
+    (event,) = world.ingest("a.txt", "old plans")
+    key = str(event.document_id)
+    world.catalog.set_tags(key, frozenset({"by hand"}))
+    world.catalog.set_access(key, frozenset({"u:bob"}))
+    world.ingest("a.txt", "new plans")
+    assert isinstance(world.index, FakeIndex)
+    (point,) = world.index.points.values()
+    assert (point.tags, point.access) == (frozenset({"by hand"}), frozenset({"u:bob"}))
+
+
 @pytest.mark.parametrize(
     ("name", "data"), [("a.txt", "the plans"), ("a.jsonl", '{"id": 1, "text": "the plans"}')]
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import qdrant_edge as edge
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import Connection, Select, bindparam, func, select
 
 from knowledge.access import AccessFilter
 from knowledge.catalog import ledger, library, rights
@@ -34,8 +34,11 @@ def listing_without_rights(patch: Patch) -> None:
         .order_by(documents.c.id)
         .limit(bindparam("most"))
     )
-    patch.setattr(library, "_DOCUMENTS", unguarded)
-    library._documents_that_fit.cache_clear()
+
+    def that_fit(fields: frozenset[str]) -> Select[*tuple[Any, ...]]:
+        return unguarded.where(*(library._NARROWED[name] for name in fields))
+
+    patch.setattr(library, "_documents_that_fit", that_fit)
 
 
 def counts_without_rights(patch: Patch) -> None:

@@ -26,11 +26,13 @@ def upgrade() -> None:
     for table in ("submissions", "feeds"):
         op.add_column(table, sa.Column("tags", sa.Text, nullable=False, server_default="[]"))
     op.execute("ALTER TABLE documents RENAME COLUMN access_dirty TO labels_dirty")
+    op.create_index("ix_documents_labels_dirty", "documents", ["labels_dirty", "id"])
     op.execute("UPDATE documents SET labels_dirty = (1 = 1) WHERE live_revision IS NOT NULL")
 
 
 def downgrade() -> None:
     """Drop them."""
+    op.drop_index("ix_documents_labels_dirty", "documents")
     op.execute("ALTER TABLE documents RENAME COLUMN labels_dirty TO access_dirty")
     op.drop_column("feeds", "tags")
     op.drop_column("submissions", "tags")
