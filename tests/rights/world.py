@@ -11,7 +11,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from random import Random
@@ -30,6 +30,7 @@ from knowledge.settings import Settings
 from serving import schemas
 from serving.auth import Gate
 from serving.keys import KeyRing
+from tests.fakes import passage
 from tests.house import QuickHouse, bearer
 
 USERS = ("ann", "bob", "Bob", "cy")
@@ -373,15 +374,21 @@ def own(world: World, chance: Random, user: str) -> str | None:
 
 
 def neighbours(world: World, chance: Random, user: str) -> str | None:
-    """Ask for the blocks around a passage, as what widens passages does."""
+    """Ask for what stands around a passage that somebody has heard of."""
     hits = [*world.former, *(hit for paper in world.papers.values() for hit in paper.hits)]
     if not hits:
         return None
-    hit = chance.choice(hits)
-    found = world.house.catalog.blocks(hit.revision_id, Span(0, 10_000), world.ring.principal(user))
+    hit, who = chance.choice(hits), world.ring.principal(user)
+    catalog = world.house.catalog
+    heard_of = replace(passage("…"), chunk_id=hit.chunk_id, revision_id=hit.revision_id)
+    around = {
+        "blocks": catalog.blocks(hit.revision_id, Span(0, 10_000), who),
+        "surroundings": catalog.surroundings([heard_of], who, reach=1),
+    }
     paper = world.papers[hit.document_id]
     may = hit in paper.hits and hit.document_id in world.readable(user)
-    return None if bool(found) == may else f"blocks of {hit.document_id}: {len(found)}"
+    wrong = [name for name, found in around.items() if bool(found) is not may]
+    return f"{wrong} of {hit.document_id}" if wrong else None
 
 
 def first_key(world: World, chance: Random, user: str) -> str | None:
