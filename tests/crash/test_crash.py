@@ -23,7 +23,7 @@ from tests.crash.harness import ANYWHERE, CALL, Harness, Report
 from tests.requirements import require
 
 SEED = 20261120
-ROUND = [*STATES, *REINDEX_STATES, ANYWHERE, *[CALL] * 8]
+ROUND = [*STATES, *REINDEX_STATES, ANYWHERE, *[CALL] * 6]
 TIMES = {"gate": 2, "switch": 2, "clearing": 2}
 """How often a state is passed in one run, where that is not many times."""
 SETTLED_SECONDS = 60
