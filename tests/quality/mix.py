@@ -120,19 +120,19 @@ def _text(page: pypdfium2.PdfPage) -> str:
     return text
 
 
-def batches(reports: Sequence[Path], office: Sequence[Path], folder: Path) -> list[Batch]:
-    """Copy the files into one folder a batch, each with one report and its share of the rest.
+def batches(
+    reports: Sequence[Path], office: Sequence[Path], count: int, folder: Path
+) -> list[Batch]:
+    """Copy the files into folders, each with its share of the reports and of the office files.
 
     Names are made distinct, since a page is told by the name of its file.
     """
     shuffled = list(office)
     random.Random(SEED).shuffle(shuffled)
-    made = []
-    for number, report in enumerate(reports):
-        place = folder / f"batch-{number:02}"
-        files = [report, *shuffled[number :: len(reports)]]
-        made.append(gathered(files, place))
-    return made
+    return [
+        gathered([*reports[n::count], *shuffled[n::count]], folder / f"batch-{n:02}")
+        for n in range(count)
+    ]
 
 
 def gathered(files: Iterable[Path], place: Path) -> Batch:

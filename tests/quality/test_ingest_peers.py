@@ -22,9 +22,21 @@ PAGES = 60
 """Of each annual report."""
 WARMING_PAGES = 120
 """Ingested before, and not counted: enough for Footnote to have started its embedding process."""
+BATCHES = 5
+"""Long enough to be like a bulk ingest, short enough that nobody's helpers end for want of work."""
 AIM = 3.0
-UNREAD: tuple[str, ...] = ()
-"""Files that one of them gives no text of."""
+UNREAD = frozenset(
+    {
+        "Strict.docx",
+        "csv-inconsistent-header.csv",
+        "csv-too-many-columns.csv",
+        "drawingml.docx",
+        "picture.pptx",
+        "single-column.csv",
+        "table-semicolon-delimiter.csv",
+    }
+)
+"""Files that one of the peers gives no text of."""
 SYSTEMS = [OURS, *PEERS]
 
 
@@ -37,7 +49,8 @@ def test_a_mix_becomes_findable_sooner_and_is_found_no_worse(
     asked = evidence.questions(reports)
     cuts = mix.reports(reports / "pdfs", asked, PAGES, tmp_path / "cut")
     office, rest = mix.office(eval_data("office-samples"), UNREAD)
-    batches = mix.batches([each.path for each in cuts.values()], office, tmp_path / "files")
+    pdfs = [each.path for each in cuts.values()]
+    batches = mix.batches(pdfs, office, BATCHES, tmp_path / "files")
     tallies = {name: Tally() for name in SYSTEMS}
     with _everybody(tmp_path, tallies) as systems:
         _warm(systems, tmp_path)

@@ -44,7 +44,8 @@ def test_batches_share_the_office_files_under_distinct_names(tmp_path: Path) -> 
         file.write_text(file.parent.name)
     _pdf(tmp_path / "one.pdf", pages=2)
     _pdf(tmp_path / "two.pdf", pages=3)
-    made = mix.batches([tmp_path / "one.pdf", tmp_path / "two.pdf"], files, tmp_path / "made")
+    reports = [tmp_path / "one.pdf", tmp_path / "two.pdf"]
+    made = mix.batches(reports, files, 2, tmp_path / "made")
     assert [batch.pages for batch in made] == [2, 3]
     assert [len({path.name for path in batch.files}) for batch in made] == [3, 3]
     texts = [path.read_text() for batch in made for path in batch.files if path.suffix == ".txt"]
