@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from knowledge.models import Block, BlockKind, Chunk, Parsed, Span, derive_id
@@ -12,6 +12,10 @@ from knowledge.text import sentence_spans
 
 CHUNKER = "structure-3"
 """Changes when the same text could be cut or embedded otherwise; stored with each revision."""
+
+MAX_CHUNKS = 10_000
+"""Most of one document: twice what the longest English text gives, of which each chunk costs some
+10 ms to embed. Only texts of hardly anything but signs, or of a heading a line, have more."""
 
 CELLS = " | "
 """Stands between the cells of a row, in whatever format it came."""
@@ -41,6 +45,14 @@ def chunk(
     ruler = _Ruler(parsed, token_spans, max_tokens)
     packs = _packs(_pieces(parsed, ruler), ruler)
     return [_chunk(revision_id, ordinal, pack, ruler) for ordinal, pack in enumerate(packs)]
+
+
+def belonging(chunks: Iterable[Chunk], revision_id: str) -> list[Chunk]:
+    """Return the chunks as those of a revision; their ids derive from it."""
+    return [
+        replace(each, id=derive_id(revision_id, str(each.ordinal)), revision_id=revision_id)
+        for each in chunks
+    ]
 
 
 def embedding_text(title: str, heading: Sequence[str], text: str, header: str = "") -> str:

@@ -20,7 +20,14 @@ from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import NamedTuple, Protocol, TypeAlias
 
-from ingest.chunk import CHUNKER, chunk, embedding_text, without_figures
+from ingest.chunk import (
+    CHUNKER,
+    MAX_CHUNKS,
+    belonging,
+    chunk,
+    embedding_text,
+    without_figures,
+)
 from ingest.dating import own_date
 from ingest.discover import quote
 from ingest.recover import clean, copy_labels
@@ -47,6 +54,8 @@ from knowledge.ports import Embedder, Ledger, Parser, SparseEncoder, VectorSpace
 
 UPLOADED_BY = "uploaded_by"
 """The metadata of an upload that names who handed it in, and so who may remove it."""
+TOO_MANY = "too_many_passages"
+"""The code of a document that makes more chunks than one may."""
 UNAVAILABLE = "unavailable"
 """The code of a `ParserFailed` that is no fault of the file."""
 EMBED_TEXTS = 64
@@ -78,6 +87,8 @@ class Sizes:
     chunk_tokens: int = 256
     max_documents: int = 200_000
     """In one JSON-lines file."""
+    max_chunks: int = MAX_CHUNKS
+    """Of one document."""
     group_documents: int = 64
     group_characters: int = 100_000
     """A group is carried on when it reaches either of the two."""
@@ -133,6 +144,8 @@ class _Draft:
     reading: Reading
     file: File | None = None
     """Where it came from; None for what the catalog held already."""
+    chunks: Sequence[Chunk] = ()
+    """As cut on arrival, of no revision yet; () for what the catalog held already."""
 
     def is_copy_of(self, digest: str, media_type: str) -> bool:
         """Say whether it was made of these bytes, read in the same way."""
@@ -227,7 +240,8 @@ class Pipeline:
     def tried_with(self) -> str:
         """Name everything that decides whether a file can be read at all."""
         sizes = self._sizes
-        return f"{self._parser.version}|{sizes.max_documents}|{sizes.parse_limits}"
+        limits = f"{sizes.max_documents}|{sizes.max_chunks}|{sizes.parse_limits}"
+        return f"{self._parser.version}|{limits}"
 
     def ingest(self, files: Iterable[File]) -> Iterator[IngestEvent]:
         """Bring the documents of each file up to date; each event follows its durable effect.
@@ -381,7 +395,20 @@ class Pipeline:
             digest = _line_digest(parsed)
         if self._is_known(file, identity, digest):
             return self._unchanged(file, uri, identity)
-        return _draft(file, uri, parsed, digest=digest, key=key)
+        return self._cut_draft(_draft(file, uri, parsed, digest=digest, key=key), file)
+
+    def _cut_draft(self, draft: _Draft, file: File) -> _Draft | IngestEvent:
+        """Cut it; raises `TooLarge` for a file, refuses a line, that makes too many chunks."""
+        cut = self._cut(draft.parsed)
+        if len(cut) <= self._sizes.max_chunks:
+            return replace(draft, chunks=cut)
+        reason = f"it makes more than {self._sizes.max_chunks:,} passages; split it"
+        if file.holds_lines:
+            return self._refuse(file, draft.document.uri, code=TOO_MANY, reason=reason)
+        raise TooLarge(reason, code=TOO_MANY)
+
+    def _cut(self, parsed: Parsed) -> list[Chunk]:
+        return chunk("", parsed, self._embedder.token_spans, self._sizes.chunk_tokens)
 
     def _is_unchanged(self, file: File, digest: str) -> bool:
         """Say whether all that came of these very bytes is still there; lines say it one by one."""
@@ -471,7 +498,7 @@ class Pipeline:
 
     def _work(self, draft: _Draft, revision_id: str) -> _Work:
         parsed = draft.parsed
-        cut = chunk(revision_id, parsed, self._embedder.token_spans, self._sizes.chunk_tokens)
+        cut = belonging(draft.chunks or self._cut(parsed), revision_id)
         texts = [
             embedding_text(parsed.title, each.heading, each.span.cut(parsed.text), each.header)
             for each in cut

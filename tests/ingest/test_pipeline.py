@@ -161,6 +161,25 @@ def test_a_file_of_too_many_documents_is_refused_beyond_the_limit(world: World) 
     assert {event.code for event in events} == {"", "too_large"}
 
 
+def test_a_text_that_makes_too_many_passages_is_refused_and_what_was_there_stays(
+    world: World,
+) -> None:
+    world.wire(OpenParser(), Sizes(chunk_tokens=8, max_chunks=20))
+    [before] = world.ingest("a.txt", ". " * 100)
+    assert 10 < before.chunks <= 20
+    [event] = world.ingest("a.txt", ". " * 200)
+    assert (event.outcome, event.code) == (REJECTED, "too_many_passages")
+    assert event.reason == "it makes more than 20 passages; split it"
+    assert world.index.count() == before.chunks
+
+
+def test_a_line_that_makes_too_many_passages_is_refused_alone(world: World) -> None:
+    world.wire(OpenParser(), Sizes(chunk_tokens=8, max_chunks=2))
+    rows = ({"id": n, "text": "word " * 8 * n} for n in (1, 9))
+    events = world.ingest("c.jsonl", lines(*rows))
+    assert sorted(e.code for e in events) == ["", "too_many_passages"]
+
+
 def test_groups_are_carried_on_when_they_are_full(world: World) -> None:
     world.wire(OpenParser(), Sizes(group_documents=2))
     files = [world.file(f"{n}.txt", f"text {n}") for n in range(5)]
