@@ -17,7 +17,7 @@ from ingest.parsing.archive import check_container, transitional
 from knowledge.errors import Unreadable, Unsupported
 from knowledge.models import Parsed
 
-PARSER_VERSION = "parsers-3"
+PARSER_VERSION = "parsers-4"
 """Raise it whenever the same bytes may give another text or other blocks."""
 
 

@@ -10,6 +10,7 @@ from ingest.parsing.pdf.cells import Rows, is_amount, is_figure
 from ingest.parsing.pdf.page import Piece
 
 _FAR = 1e9
+_HEADING = 1.3  # times the size of what stands beside it in a table
 _MARK = re.compile(r"\(?(?:\d{1,2}|[a-z])\)|[*†‡%)]+")
 
 Column = tuple[float, float]
@@ -190,3 +191,8 @@ def center(column: Column) -> float:
 def gap_between(above: list[Piece], below: list[Piece]) -> float:
     """Return the distance between two lines of cells; negative where they overlap."""
     return min(cell.y0 for cell in below) - max(cell.y1 for cell in above)
+
+
+def is_heading_to(row: list[Piece], other: list[Piece]) -> bool:
+    """Say whether a line is one cell in so large a font that it is no row of the other's table."""
+    return len(row) == 1 and row[0].size > _HEADING * max(cell.size for cell in other)

@@ -8,7 +8,14 @@ from statistics import median
 
 from ingest.parsing.pdf.cells import Rows, is_amount
 from ingest.parsing.pdf.page import Area, Drawn, Piece
-from ingest.parsing.pdf.table_columns import Column, center, covered_by, gap_between, middle
+from ingest.parsing.pdf.table_columns import (
+    Column,
+    center,
+    covered_by,
+    gap_between,
+    is_heading_to,
+    middle,
+)
 from ingest.parsing.pdf.table_rows import TableLine, grouped, into_line
 
 NEAR = 2.4
@@ -26,7 +33,8 @@ def header_start(cells: Rows, start: int, floor: int, columns: list[Column], dra
         near = NEAR if ruled else 1.2
         centre = (columns[0][0] + columns[-1][1]) / 2
         title = len(row) == 1 and not ruled and abs(middle(row[0]) - centre) < 6
-        if not over or title or gap > near * (row[0].y1 - row[0].y0):
+        far = gap > near * (row[0].y1 - row[0].y0)
+        if not over or title or far or is_heading_to(row, below):
             break
         first -= 1
     return first

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from ingest.parsing.pdf.cells import Rows, is_amount, is_figure
 from ingest.parsing.pdf.page import Piece
-from ingest.parsing.pdf.table_columns import columns_of, data_rows, gap_between
+from ingest.parsing.pdf.table_columns import columns_of, data_rows, gap_between, is_heading_to
 from ingest.parsing.pdf.table_header import NEAR
 
 _FAR_CELL = 0.9  # line heights: the gap that makes two cells of two pieces of text
@@ -47,6 +47,8 @@ def _ends(cells: Rows, start: int, index: int) -> bool:
     row = cells[index]
     height, gap = row[0].y1 - row[0].y0, gap_between(cells[index - 1], row)
     if gap > NEAR * height and not _resumes(cells, start, index, gap):
+        return True
+    if is_heading_to(row, cells[index - 1]):
         return True
     if gap > 0.5 * height and _begins_another(cells, start, index):
         return True

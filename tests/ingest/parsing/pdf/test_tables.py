@@ -183,6 +183,24 @@ def test_two_tables_with_other_columns_are_two() -> None:
     assert [len(rows) for rows in tables(parsed(drawn(draw)))] == [5, 4]
 
 
+def test_a_line_in_a_much_larger_font_is_no_part_of_the_table_around_it() -> None:
+    def draw(pen: Pen) -> None:
+        for y, labels in (
+            (100, ("City", "Number")),
+            (140, ("Paris", "17-4")),
+            (152, ("Rome", "8")),
+        ):
+            for x, label in zip((100, 400), labels, strict=True):
+                pen.text(x, y, label)
+        pen.text(200, 122, "Acme Company", size=18)
+        pen.text(100, 164, "Oslo")
+        pen.text(400, 164, "9")
+
+    document = parsed(drawn(draw))
+    assert tables(document) == [["Paris | 17-4", "Rome | 8", "Oslo | 9"]]
+    assert "Acme Company" in texts(document)
+
+
 def test_prose_is_no_table_even_when_it_is_justified_or_full_of_figures() -> None:
     def draw(pen: Pen) -> None:
         words = [word if n % 5 else f"{n},000" for n, word in enumerate(LOREM * 2)]
