@@ -40,8 +40,7 @@ def clean(ledger: Ledger, index: Index, passed: Callable[[str], None] | None = N
 def copy_labels(ledger: Ledger, index: Index) -> None:
     """Bring changed rights and tags into the index; the catalog has obeyed them all along."""
     while changed := ledger.labels_to_copy():
-        for document in changed:
-            index.relabel(document)
+        index.relabel(*changed)
         with ledger.transaction():
             for document in changed:
                 ledger.labels_copied(document)

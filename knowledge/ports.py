@@ -126,8 +126,8 @@ class Index(Protocol):
     def delete(self, revision_ids: Sequence[str]) -> None:
         """Delete all points of the revisions; absent ones are no error."""
 
-    def relabel(self, document: Document) -> None:
-        """Give all points of a document what filters go by as it is now, its rights above all."""
+    def relabel(self, *documents: Document) -> None:
+        """Give all points of documents what filters go by as it is now, their rights above all."""
 
     def close(self) -> None:
         """Release files and connections."""

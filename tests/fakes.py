@@ -101,9 +101,10 @@ class FakeIndex:
         gone = set(revision_ids)
         self.points = {k: p for k, p in self.points.items() if p.revision_id not in gone}
 
-    def relabel(self, document: Document) -> None:
+    def relabel(self, *documents: Document) -> None:
+        known = {document.id: document for document in documents}
         for chunk_id, point in self.points.items():
-            if point.document_id == document.id:
+            if document := known.get(point.document_id):
                 self.points[chunk_id] = replace(
                     point,
                     access=document.access,

@@ -109,12 +109,13 @@ class EdgeIndex:
             self._update(edge.UpdateOperation.delete_points_by_filter(matching))
         self._settle(1)
 
-    def relabel(self, document: Document) -> None:
-        """Give all points of a document what filters go by as it is now."""
-        matching = _matching(shape.DOCUMENT, [document.id])
-        labels = shape.labels(document)
-        self._update(edge.UpdateOperation.set_payload_by_filter(matching, labels))
-        self._settle(1)
+    def relabel(self, *documents: Document) -> None:
+        """Give all points of documents what filters go by as it is now."""
+        for document in documents:
+            matching = _matching(shape.DOCUMENT, [document.id])
+            labels = shape.labels(document)
+            self._update(edge.UpdateOperation.set_payload_by_filter(matching, labels))
+        self._settle(len(documents))
 
     def close(self) -> None:
         """Write everything to disk and let go of the folder; calling it twice is no error."""

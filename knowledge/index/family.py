@@ -107,10 +107,10 @@ class Member:
         for index in self._family.all():
             index.delete(revision_ids)
 
-    def relabel(self, document: Document) -> None:
-        """Give the points of a document what filters go by as it is now, in all generations."""
+    def relabel(self, *documents: Document) -> None:
+        """Give the points of documents what filters go by as it is now, in all generations."""
         for index in self._family.all():
-            index.relabel(document)
+            index.relabel(*documents)
 
     def close(self) -> None:
         """Close all: they are open together."""

@@ -135,13 +135,14 @@ class QdrantIndex:
                 matching = models.FilterSelector(filter=_matching(shape.REVISION, list(batch)))
                 self._client.delete(self._collection, matching, wait=True)
 
-    def relabel(self, document: Document) -> None:
-        """Give all points of a document what filters go by as it is now."""
-        matching = _matching(shape.DOCUMENT, [document.id])
+    def relabel(self, *documents: Document) -> None:
+        """Give all points of documents what filters go by as it is now."""
         with _qdrant_errors("relabel"):
-            self._client.set_payload(
-                self._collection, shape.labels(document), points=matching, wait=True
-            )
+            for document in documents:
+                matching = _matching(shape.DOCUMENT, [document.id])
+                self._client.set_payload(
+                    self._collection, shape.labels(document), points=matching, wait=True
+                )
 
     def close(self) -> None:
         """Close the connections."""

@@ -176,9 +176,9 @@ class Unsteady(FakeIndex):
         self._refuse()
         super().delete(revision_ids)
 
-    def relabel(self, document: Document) -> None:
+    def relabel(self, *documents: Document) -> None:
         self._refuse()
-        super().relabel(document)
+        super().relabel(*documents)
 
     def _refuse(self) -> None:
         if self.down:

@@ -279,8 +279,10 @@ class IndexContract:
         index.relabel(labelled("d1", [EVERYONE], **LABELS))
         assert ids(index.search(embedding("p"), tagged, limit=10)) == {derive_id("p")}
         assert ids(index.search(embedding("p"), dated, limit=10)) == {derive_id("p")}
-        index.relabel(labelled("d1", [EVERYONE]))
-        assert index.search(embedding("p"), tagged, limit=10) == []
+        index.relabel(labelled("d2", [EVERYONE], **LABELS), labelled("d1", [EVERYONE]))
+        assert ids(index.search(embedding("p"), tagged, limit=10)) == {derive_id("other")}
+        index.relabel(labelled("d2", [EVERYONE]))
+        index.relabel()
         assert index.search(embedding("p"), dated, limit=10) == []
         assert len(index.search(embedding("p"), everyone, limit=10)) == 2
 

@@ -101,7 +101,7 @@ def missing_payload_is_everybody(patch: Patch) -> None:
 
 def revoked_in_the_catalog_alone(patch: Patch) -> None:
     """The index never learns of revoked rights, and the catalog is not asked."""
-    patch.setattr(EdgeIndex, "relabel", lambda self, document: None)
+    patch.setattr(EdgeIndex, "relabel", lambda self, *documents: None)
     catalog_without_rights(patch)
 
 

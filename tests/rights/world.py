@@ -70,10 +70,10 @@ class LateIndex(EdgeIndex):
 
     late = False
 
-    def relabel(self, document: Document) -> None:
+    def relabel(self, *documents: Document) -> None:
         if self.late:
             raise IndexUnavailable("nobody answers")
-        super().relabel(document)
+        super().relabel(*documents)
 
 
 class RightsHouse(QuickHouse):
