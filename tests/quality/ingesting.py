@@ -109,7 +109,7 @@ class Ours:
 def ours(data: Path, tally: Tally) -> Iterator[Ours]:
     """Start `footnote serve` on an empty data folder; what that used goes into `tally`."""
     began = time.monotonic()
-    with service(data) as (_, process):
+    with service(data, wait=300) as (_, process):
         system = Ours(data, process.pid)
         tally.start = Use(time.monotonic() - began, cpu_seconds(process.pid))
         with contextlib.closing(system.desk):

@@ -7,7 +7,7 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
 Ask = Callable[[str], None]
@@ -30,24 +30,28 @@ class Taken:
 
 @contextmanager
 def asking(
-    client: Callable[[], Ask], texts: Sequence[str], *, clients: int, rate: float
+    client: Callable[[], AbstractContextManager[Ask]],
+    texts: Sequence[str],
+    *,
+    clients: int,
+    rate: float,
 ) -> Iterator[Taken]:
     """Ask `rate` texts a second from so many threads, in turn, until the block ends.
 
-    `client` is called once in each thread. A client whose answer is late asks again at once, and
+    `client` is entered once in each thread. A client whose answer is late asks again at once, and
     the wait is counted: slow answers do not make the load lighter.
     """
     taken, over, began = Taken(), threading.Event(), time.monotonic()
     faults: list[BaseException] = []
 
     def run(number: int) -> None:
-        ask = client()
-        for turn in itertools.count(number, clients):
-            due = began + turn / rate
-            if over.wait(max(0.0, due - time.monotonic())):
-                return
-            ask(texts[turn % len(texts)])
-            taken.seconds.append(time.monotonic() - due)
+        with client() as ask:
+            for turn in itertools.count(number, clients):
+                due = began + turn / rate
+                if over.wait(max(0.0, due - time.monotonic())):
+                    return
+                ask(texts[turn % len(texts)])
+                taken.seconds.append(time.monotonic() - due)
 
     def guarded(number: int) -> None:
         try:

@@ -137,7 +137,7 @@ def _fresh(corpus: Path, data: Path) -> Iterator[tuple[str, Path]]:
     """Serve a copy of the corpus, and throw it away after."""
     shutil.copytree(corpus, data)
     try:
-        with service(data) as (url, _):
+        with service(data, wait=300) as (url, _):
             yield url, data
     finally:
         shutil.rmtree(data)
@@ -153,14 +153,15 @@ def _idle(url: str, texts: Sequence[str]) -> Taken:
 
 
 def _searching(url: str, texts: Sequence[str]) -> AbstractContextManager[Taken]:
-    def client() -> Ask:
-        connection = httpx2.Client(base_url=url, timeout=60)
+    @contextmanager
+    def client() -> Iterator[Ask]:
+        with httpx2.Client(base_url=url, timeout=60) as connection:
 
-        def ask(text: str) -> None:
-            reply = connection.post("/v1/search", json={"query": text, "limit": 10})
-            assert reply.status_code == 200, reply.text
+            def ask(text: str) -> None:
+                reply = connection.post("/v1/search", json={"query": text, "limit": 10})
+                assert reply.status_code == 200, reply.text
 
-        return ask
+            yield ask
 
     return asking(client, texts, clients=CLIENTS, rate=RATE)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 
 import pytest
 
@@ -10,7 +11,7 @@ from tests.quality.load import Ask, Taken, asking
 def test_questions_come_at_a_steady_rate_from_all_clients() -> None:
     asked: list[str] = []
     began = time.monotonic()
-    with asking(lambda: asked.append, ["a", "b", "c"], clients=2, rate=100) as taken:
+    with asking(lambda: nullcontext(asked.append), ["a", "b", "c"], clients=2, rate=100) as taken:
         time.sleep(0.3)
     assert 10 <= len(asked) <= 100 * (time.monotonic() - began) + 1
     assert set(asked) == {"a", "b", "c"}
@@ -18,9 +19,9 @@ def test_questions_come_at_a_steady_rate_from_all_clients() -> None:
 
 
 def test_a_slow_answer_delays_the_next_one_which_counts_its_wait() -> None:
-    def client() -> Ask:
+    def client() -> AbstractContextManager[Ask]:
         first = [0.2]
-        return lambda _: time.sleep(first.pop() if first else 0)
+        return nullcontext(lambda _: time.sleep(first.pop() if first else 0))
 
     with asking(client, ["a"], clients=1, rate=20) as taken:
         time.sleep(0.4)
