@@ -132,6 +132,15 @@ def unpack_scales(words: Tensor) -> Tensor:
     return parts.permute(0, 3, 2, 1, 4).flatten(3).flatten(0, 2).to(torch.uint8)
 
 
+def prepare_rows(x: Tensor) -> Tensor:
+    """Return activations [M, K] with each 64 columns in the order t, j, q, b of the lanes.
+
+    Lane 4g + t then finds its sixteen values of token g in 32 neighbouring bytes (float16).
+    """
+    parts = x.reshape(len(x), x.shape[1] // COLUMNS, 4, 2, 4, 2)  # j, q, t, b
+    return parts.permute(0, 1, 4, 2, 3, 5).reshape(x.shape)
+
+
 def registers(words: Tensor) -> Tensor:
     """Return what the unpacking instructions of the kernels leave in R0 to R3: [..., 4], int32.
 

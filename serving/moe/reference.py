@@ -119,6 +119,8 @@ def _per_expert(x: Tensor, ids: Tensor, codes: Tensor, scales: Tensor, bias: Ten
     out = x.new_zeros(*ids.shape, codes.shape[1])
     for expert in range(len(codes)):  # one expert's weights at a time: float64 is large
         token, place = (ids == expert).nonzero(as_tuple=True)
+        if not len(token):
+            continue
         weight = dequantise(codes[expert], scales[expert], x.dtype)
         out[token, place] = x[token, place] @ weight.T + bias[expert].to(x.dtype)
     return out

@@ -35,7 +35,7 @@ def moe(
     tiles = make_tiles(ids, experts=spec.experts, block=block_m)
     activated = gate_up(x, weights, spec, tiles, block_m=block_m, block_n=block_n)
     outputs = down(activated, shares, weights, spec, tiles, block_m=block_m, block_n=block_n)
-    return combine(outputs, spec, out_dtype)
+    return combine(outputs, spec.top_k, out_dtype)
 
 
 def route(x: Tensor, weights: PackedWeights, spec: MoESpec) -> tuple[Tensor, Tensor]:
@@ -95,14 +95,12 @@ def down(
     return out
 
 
-def combine(outputs: Tensor, spec: MoESpec, dtype: torch.dtype) -> Tensor:
-    """Add each token's slots [M * k, H], best expert first: bitwise the same every time."""
-    tokens = len(outputs) // spec.top_k
-    y = torch.empty(tokens, spec.hidden, dtype=dtype, device=outputs.device)
+def combine(outputs: Tensor, parts: int, dtype: torch.dtype) -> Tensor:
+    """Add each `parts` neighbouring rows [M * parts, H] in order: bitwise the same every time."""
+    tokens, hidden = len(outputs) // parts, outputs.shape[1]
+    y = torch.empty(tokens, hidden, dtype=dtype, device=outputs.device)
     if tokens:
-        _combine[(tokens, triton.cdiv(spec.hidden, 64))](
-            outputs, y, spec.hidden, TOP_K=spec.top_k, BLOCK=64
-        )
+        _combine[(tokens, triton.cdiv(hidden, 64))](outputs, y, hidden, PARTS=parts, BLOCK=64)
     return y
 
 
@@ -200,14 +198,14 @@ def _down(
 
 
 @triton.jit
-def _combine(outputs, y, H, TOP_K: tl.constexpr, BLOCK: tl.constexpr):
-    """Add TOP_K neighbouring rows."""
+def _combine(outputs, y, H, PARTS: tl.constexpr, BLOCK: tl.constexpr):
+    """Add PARTS neighbouring rows."""
     token = tl.program_id(0).to(tl.int64)
     column = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     known = column < H
     total = tl.zeros((BLOCK,), tl.float32)
-    for rank in tl.static_range(TOP_K):
-        total += tl.load(outputs + (token * TOP_K + rank) * H + column, mask=known, other=0.0)
+    for part in tl.static_range(PARTS):
+        total += tl.load(outputs + (token * PARTS + part) * H + column, mask=known, other=0.0)
     tl.store(y + token * H + column, total.to(y.dtype.element_ty), mask=known)
 
 

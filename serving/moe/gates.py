@@ -1,0 +1,145 @@
+"""What a plan's machine code must be like before anyone times it.
+
+    python -m serving.moe.gates < plans.json > verdicts.json
+
+compiles a list of plans for compute capability 9.0, on any machine, and says what is wrong with
+each. A process of its own: it makes Triton believe in a GPU. Which Triton it is, and which
+`triton_kernels` a plan of flags steers, the Python path decides.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from serving.moe.sass import MOST_SHARED, Report
+from serving.moe.spec import SPECS, MoESpec
+
+LEAST_WARPS = {"ogs_flags": 16, "decode_sm90": 8}
+"""Warps per multiprocessor, to hide the latency of memory: two programs of vLLM's kernel. A warp of
+the decode kernel has r * u loads of 512 bytes in flight, so half as many do."""
+MOST_PER_EIGHT = {8: 19.0, 16: 22.5}
+"""Instructions per 8 weights of the decode loop, by tokens per tile. vLLM's: 28.9 at 16."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A kernel with its parameters for one model; `kernel` as in a table's entry."""
+
+    model: str
+    kernel: str
+    params: Mapping[str, Any]
+
+    @property
+    def spec(self) -> MoESpec:
+        """Return the model's shapes."""
+        return SPECS[self.model]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a plan compiled to and why it is out, if it is."""
+
+    plan: Plan
+    reports: list[Report]
+    faults: list[str]
+
+
+def judge(plan: Plan) -> Verdict:
+    """Compile a plan's kernels and hold them against the gates."""
+    compiled = {"decode_sm90": _decode, "ogs_flags": _flags}[plan.kernel](plan)
+    faults = [
+        f"{report.name}: {fault}"
+        for report, allowed, weights in compiled
+        for fault in faults_of(
+            report, least_warps=LEAST_WARPS[plan.kernel], most=allowed, weights=weights
+        )
+    ]
+    return Verdict(plan, [report for report, _, _ in compiled], faults)
+
+
+def faults_of(
+    report: Report, *, least_warps: int, most: float | None = None, weights: int = 0
+) -> list[str]:
+    """Say what is wrong with a kernel; `most` instructions per 8 of the `weights` of one turn."""
+    warps = report.programs_per_sm() * report.warps
+    rules = {
+        "registers are spilled": report.spills,
+        f"{report.shared} bytes of shared memory": report.shared > MOST_SHARED,
+        f"{warps} warps per multiprocessor": warps < least_warps,
+        "no tensor-core instruction in the main loop": not report.tensor_core(),
+        "no 16-byte load of weights": not _wide(report),
+    }
+    if most is not None:
+        each = report.per_eight_weights(weights)
+        rules[f"{each:.1f} instructions per 8 weights, {most} allowed"] = each > most
+    return [fault for fault, true in rules.items() if true]
+
+
+def main() -> None:
+    """Judge the plans on standard input."""
+    from serving.moe.sass import fake_hopper
+
+    fake_hopper()
+    verdicts = [judge(Plan(**each)) for each in json.load(sys.stdin)]
+    json.dump([asdict(verdict) for verdict in verdicts], sys.stdout, indent=1)
+
+
+def _wide(report: Report) -> bool:
+    """Weights come by 16-byte loads to registers, or by 16-byte copies to shared memory."""
+    return any(name.startswith(("LDG.E", "LDGSTS.E")) and ".128" in name for name in report.loop)
+
+
+def _decode(plan: Plan) -> list[tuple[Report, float | None, int]]:
+    """Compile both products of the decode kernel; sizes in memory do not matter."""
+    import torch
+
+    from serving.moe.kernels import decode_sm90
+    from serving.moe.layout import PackedWeights
+    from serving.moe.routing import Tiles
+    from serving.moe.sass import compiled_by
+
+    cut, spec = decode_sm90.DecodePlan(**plan.params), plan.spec
+    cut.check(spec)
+    some, words = torch.zeros(16), torch.zeros(16, dtype=torch.int32)
+    weights = PackedWeights(some, some, words, words, some, words, words, some)
+    tiles = Tiles(words, words, words, words, words)
+    halves = some.half()
+    [first] = compiled_by(lambda: decode_sm90.gate_up(halves, weights, spec, tiles, cut))
+    [second] = compiled_by(lambda: decode_sm90.down(halves, some, weights, spec, tiles, cut))
+    most = MOST_PER_EIGHT.get(cut.bm)
+    return [
+        (first, most, 1024 * cut.r13 * cut.nw13 * cut.u13),
+        (second, most, 1024 * cut.r2 * cut.nw2 * cut.u2),
+    ]
+
+
+def _flags(plan: Plan) -> list[tuple[Report, float | None, int]]:
+    """Compile vLLM's kernel as it is launched with a table's flags; four experts stand for all."""
+    import torch
+    from triton_kernels import matmul_ogs
+
+    from serving.moe.ogs_flags import change, which_matrix
+    from serving.moe.peers.triton_kernels import block
+    from serving.moe.sass import compiled_by
+
+    spec = replace(plan.spec, experts=plan.spec.top_k)
+    stock = matmul_ogs.make_opt_flags
+
+    def chosen(*args: Any) -> Any:
+        matrix = which_matrix(spec, args[5], args[6], args[7])
+        return change(stock(*args), plan.params[matrix]) if matrix else stock(*args)
+
+    matmul_ogs.make_opt_flags = chosen
+    try:
+        reports = compiled_by(lambda: block(torch.zeros(16, spec.hidden).bfloat16(), spec))
+    finally:
+        matmul_ogs.make_opt_flags = stock
+    return [(report, None, 0) for report in reports if "matmul" in report.name]
+
+
+if __name__ == "__main__":
+    main()
