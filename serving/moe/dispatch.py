@@ -1,0 +1,86 @@
+"""Which kernel computes how many tokens: a choice by shape alone, made on the host.
+
+Nothing here waits for the device, so a CUDA graph can be captured through it. What no table covers
+is computed by the caller's own way, or by the portable kernels where there is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from serving.moe.layout import PackedWeights
+from serving.moe.spec import MoESpec
+from serving.moe.tables import FOR_PLANS, Entry, Machine, Table, entry_for, why_not
+
+Run = Callable[[Tensor, PackedWeights, MoESpec, Mapping[str, Any], torch.dtype], Tensor]
+
+
+def _portable(
+    x: Tensor, weights: PackedWeights, spec: MoESpec, params: Mapping[str, Any], out: torch.dtype
+) -> Tensor:
+    from serving.moe.kernels import portable
+
+    return portable.moe(x, weights, spec, out_dtype=out, **params)
+
+
+def _decode_sm90(
+    x: Tensor, weights: PackedWeights, spec: MoESpec, params: Mapping[str, Any], out: torch.dtype
+) -> Tensor:
+    from serving.moe.kernels import decode_sm90
+
+    plan = decode_sm90.DecodePlan(**params)
+    return decode_sm90.moe(x, weights, spec, plan, out_dtype=out)
+
+
+KERNELS: dict[str, Run] = {"portable": _portable, "decode_sm90": _decode_sm90}
+
+
+def find_plans(
+    tables: list[Table], machine: Machine, spec: MoESpec
+) -> tuple[tuple[Entry, ...], str]:
+    """Return the plans of the first table that fits, and where they are from or why there are none.
+
+    A table for other sizes is not a table for this model, whatever its name says.
+    """
+    refused = ["no table"]
+    for table in tables:
+        if (reason := why_not(table, machine, FOR_PLANS)) is not None:
+            refused.append(f"{table.name}: {reason}")
+        elif _sizes(table.spec) != _sizes(spec):
+            refused.append(f"{table.name}: it is for {table.spec.name}")
+        elif table.plans:
+            return table.plans, table.name
+    return (), "; ".join(refused[-3:])
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatcher:
+    """Computes the block with the plan of a number of tokens."""
+
+    spec: MoESpec
+    plans: tuple[Entry, ...]
+    kernels: Mapping[str, Run] = field(default_factory=lambda: KERNELS)
+    fallback: str = "portable"
+
+    def choose(self, tokens: int) -> Entry:
+        """Return the plan for a number of tokens; one that we cannot run counts as none."""
+        entry = entry_for(self.plans, tokens)
+        if entry is None or entry.kernel not in self.kernels:
+            return Entry(0, {}, self.fallback)
+        return entry
+
+    def __call__(
+        self, x: Tensor, weights: PackedWeights, out_dtype: torch.dtype = torch.bfloat16
+    ) -> Tensor:
+        """Return the block's output for tokens [M, H]."""
+        entry = self.choose(len(x))
+        return self.kernels[entry.kernel](x, weights, self.spec, entry.params, out_dtype)
+
+
+def _sizes(spec: MoESpec) -> tuple[int, int, int, int]:
+    return spec.experts, spec.hidden, spec.intermediate, spec.top_k

@@ -1,0 +1,158 @@
+"""Find the fastest plan for each number of tokens on this machine, and write a table.
+
+    python -m serving.moe.tune --model gpt-oss-20b --out /a/folder      needs a GPU
+    python -m serving.moe.tune --dry --out /a/folder                    tiny shapes, on a CPU
+
+Candidates are first held against the gates of their machine code, in a process of its own; the rest
+are timed by successive halving: all of them shortly, the better half twice as long, and so on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from serving.moe.ogs_flags import BLOCKS, starting_point
+from serving.moe.spec import SPECS, MoESpec
+from serving.moe.stages import Gpu, Rehearsal, Stage, draw_layers, load_decode, load_portable
+from serving.moe.tables import SCHEMA, Machine
+
+Params = dict[str, Any]
+Measure = Callable[[Params, int], float]
+"""Microseconds of a candidate, taken over so many repeats."""
+
+
+def halve(candidates: Sequence[Params], measure: Measure, *, repeats: int = 3) -> Params:
+    """Return the fastest candidate; each round drops the slower half and repeats twice as often.
+
+    A candidate whose measurement is not a number is out.
+    """
+    left = list(candidates)
+    while True:
+        timed = [(measure(each, repeats), place) for place, each in enumerate(left)]
+        ranked = [left[place] for time, place in sorted(timed) if time == time]
+        if not ranked:
+            raise ValueError("no candidate could be measured")
+        if len(left) == 1:
+            return ranked[0]
+        left, repeats = ranked[: max(1, len(left) // 2)], 2 * repeats
+
+
+def decode_candidates(spec: MoESpec, tokens: int) -> Iterator[Params]:
+    """Yield every cut of the decode kernel that divides the model and suits the tokens."""
+    sizes = [8, 16] if tokens * spec.top_k > 8 * spec.experts else [8]
+    tiles13, tiles2 = 2 * spec.intermediate // 16, spec.hidden // 16
+    k13, k2 = spec.hidden // 64, spec.intermediate // 64
+    cuts = [(r, nw) for r in (1, 2) for nw in (2, 4, 8)]
+    for bm, (r13, nw13), (r2, nw2), split in itertools.product(sizes, cuts, cuts, (1, 3, 5)):
+        if tiles13 % (r13 * nw13) or tiles2 % (r2 * nw2) or k2 % split:
+            continue
+        u13, u2 = _divisor(k13), _divisor(k2 // split)
+        yield {
+            "bm": bm, "r13": r13, "nw13": nw13, "u13": u13, "r2": r2, "nw2": nw2, "u2": u2,
+            "split": split,
+        }  # fmt: skip
+
+
+def flag_candidates(spec: MoESpec, tokens: int) -> Iterator[Params]:
+    """Yield stock flags, the starting point, and what lies around it, both matrices alike."""
+    yield {"w13": {}, "w2": {}}
+    start = starting_point(spec, tokens)
+    yield start
+    near = BLOCKS.index(start["w13"]["block_m"])
+    for block in BLOCKS[max(0, near - 1) : near + 2]:
+        for stages, registers in itertools.product((3, 4, 5), (None, 128)):
+            params: dict[str, int] = {"block_m": block, "num_stages": stages}
+            params |= {"maxnreg": registers} if registers else {}
+            if params != start["w13"]:
+                yield {"w13": params, "w2": dict(params)}
+
+
+def through_gates(model: str, kernel: str, candidates: Sequence[Params]) -> list[Params]:
+    """Return the candidates whose machine code has no fault; one compiling process for all."""
+    plans = [{"model": model, "kernel": kernel, "params": each} for each in candidates]
+    done = subprocess.run(
+        [sys.executable, "-m", "serving.moe.gates"],
+        input=json.dumps(plans), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    verdicts = json.loads(done.stdout)
+    return [verdict["plan"]["params"] for verdict in verdicts if not verdict["faults"]]
+
+
+def write_table(
+    folder: Path,
+    spec: MoESpec,
+    machine: Machine,
+    found: Mapping[str, Sequence[Mapping[str, Any]]],
+    *,
+    measured: bool,
+) -> Path:
+    """Write `flags` and `plans` as a table; its name says what it is for."""
+    told = {
+        "schema": SCHEMA, **{name: getattr(machine, name) for name in Machine.__slots__},
+        "measured": measured, "date": datetime.now(UTC).date().isoformat(),
+        "model": spec.name, "E": spec.experts, "H": spec.hidden, "I": spec.intermediate,
+        "layers": spec.layers, "topk": spec.top_k,
+        "flags": list(found.get("flags", [])), "plans": list(found.get("plans", [])),
+    }  # fmt: skip
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{machine.device.lower().replace(' ', '_')}.{spec.name}.json"
+    path.write_text(json.dumps(told, indent=1) + "\n")
+    return path
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Tune one model and write its table."""
+    options = _parser().parse_args(arguments)
+    stage: Stage = Rehearsal() if options.dry else Gpu(SPECS[options.model])
+    plans = []
+    for tokens in options.tokens or stage.buckets:
+        kernel, params, us = _best(stage, tokens, dry=options.dry)
+        plans.append({"m_max": tokens, "kernel": kernel, "params": params, "us": us})
+        print(f"{stage.spec.name} M={tokens}: {kernel} {params} {us:.1f} us", flush=True)
+    machine = stage.machine()
+    path = write_table(options.out, stage.spec, machine, {"plans": plans}, measured=not options.dry)
+    print(f"wrote {path}")
+
+
+def _best(stage: Stage, tokens: int, *, dry: bool) -> tuple[str, Params, float]:
+    """Return kernel, parameters and microseconds of the fastest plan."""
+    weights, inputs = draw_layers(stage, min(8, stage.spec.layers), tokens, "uniform")
+    kernel = "portable" if dry else "decode_sm90"
+
+    def measure(params: Params, repeats: int) -> float:
+        load = (load_portable if dry else load_decode)(params)
+        blocks = [load(each, stage.spec) for each in weights]
+        return min(stage.time(blocks, inputs) for _ in range(repeats))
+
+    candidates: list[Params] = [{"block_m": 16, "block_n": 64}, {"block_m": 16, "block_n": 32}]
+    if not dry:
+        drawn = list(decode_candidates(stage.spec, tokens))
+        candidates = through_gates(stage.spec.name, kernel, drawn)
+    best = halve(candidates, measure, repeats=1)
+    return kernel, best, measure(best, stage.repeats)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="serving.moe.tune", description="Write a table")
+    parser.add_argument("--model", choices=sorted(SPECS), default="gpt-oss-20b")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the table")
+    parser.add_argument("--tokens", type=int, nargs="*", help="only these numbers of tokens")
+    parser.add_argument("--dry", action="store_true", help="tiny shapes, no GPU: a rehearsal")
+    return parser
+
+
+def _divisor(number: int) -> int:
+    """Return the largest of 5, 3 and 1 that divides a number of K tiles."""
+    return next(size for size in (5, 3, 1) if number % size == 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""Choosing among candidates, without a device: times come from a formula."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from serving.moe.spec import BUCKETS, GPT_OSS_20B, GPT_OSS_120B
+from serving.moe.tables import Machine, read_table
+from serving.moe.tune import decode_candidates, flag_candidates, halve, write_table
+
+HERE = Machine("NVIDIA H200", 90, "3.6.0", "aaaa", "bbbb")
+
+
+@settings(max_examples=50)
+@given(st.lists(st.floats(1, 1000), min_size=1, max_size=40, unique=True))
+def test_halving_finds_the_fastest_of_true_times(times: list[float]) -> None:
+    best = halve([{"us": time} for time in times], lambda params, _: float(params["us"]))
+    assert best == {"us": min(times)}
+
+
+def test_each_round_drops_half_and_looks_twice_as_long() -> None:
+    asked: list[int] = []
+
+    def measure(params: dict[str, Any], repeats: int) -> float:
+        asked.append(repeats)
+        return float(params["us"])
+
+    halve([{"us": us} for us in range(8)], measure, repeats=1)
+    assert asked == [1] * 8 + [2] * 4 + [4] * 2 + [8]
+
+
+def test_a_candidate_that_cannot_be_measured_is_out() -> None:
+    candidates = [{"us": math.nan}, {"us": 5.0}, {"us": math.nan}, {"us": 7.0}]
+    assert halve(candidates, lambda params, _: params["us"]) == {"us": 5.0}
+    with pytest.raises(ValueError, match="no candidate"):
+        halve(candidates[:1], lambda params, _: params["us"])
+
+
+def test_every_decode_candidate_divides_the_model() -> None:
+    for spec in (GPT_OSS_20B, GPT_OSS_120B):
+        for tokens in BUCKETS:
+            candidates = list(decode_candidates(spec, tokens))
+            assert 0 < len(candidates) <= 150
+            for cut in candidates:
+                assert 360 % (cut["r13"] * cut["nw13"]) == 0
+                assert 180 % (cut["r2"] * cut["nw2"]) == 0
+                assert 45 % cut["u13"] == 45 % cut["split"] == 45 // cut["split"] % cut["u2"] == 0
+
+
+def test_stock_flags_and_the_starting_point_are_among_the_candidates() -> None:
+    for tokens in BUCKETS:
+        candidates = list(flag_candidates(GPT_OSS_20B, tokens))
+        assert candidates[0] == {"w13": {}, "w2": {}}
+        assert len({json.dumps(each, sort_keys=True) for each in candidates}) == len(candidates)
+
+
+def test_a_written_table_is_read_back(tmp_path: Path) -> None:
+    plans = [{"m_max": 8, "kernel": "decode_sm90", "params": {"bm": 8}, "us": 3.0}]
+    path = write_table(tmp_path / "new", GPT_OSS_20B, HERE, {"plans": plans}, measured=True)
+    assert path.name == "nvidia_h200.gpt-oss-20b.json"
+    table = read_table(path)
+    assert (table.machine, table.spec, table.measured) == (HERE, GPT_OSS_20B, True)
+    assert table.plans[0].params == {"bm": 8}
