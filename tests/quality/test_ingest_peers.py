@@ -23,7 +23,7 @@ PAGES = 60
 WARMING_PAGES = 120
 """Ingested before, and not counted: enough for Footnote to have started its embedding process."""
 BATCHES = 5
-"""Long enough to be like a bulk ingest, short enough that nobody's helpers end for want of work."""
+"""Long enough to be like a bulk ingest, short enough that nobody waits long for the next turn."""
 AIM = 3.0
 UNREAD = frozenset(
     {
@@ -91,8 +91,9 @@ def _warm(systems: Sequence[System], folder: Path) -> None:
 
 
 def _in_turn(systems: Sequence[System], turn: int) -> list[System]:
-    shift = turn % len(systems)
-    return [*systems[shift:], *systems[:shift]]
+    """Begin with Footnote: its embedding process ends after two minutes without work."""
+    ours, *others = systems
+    return [ours, *(others if turn % 2 == 0 else reversed(others))]
 
 
 def _tally(system: System, asked: Sequence[evidence.Sought]) -> evidence.Tally:
