@@ -44,6 +44,19 @@ def ui() -> None:
     raise typer.Exit(run_page(load_settings()))
 
 
+@app.command(epilog=examples("footnote mcp", "FOOTNOTE_API_KEY=fn_… footnote mcp"))
+def mcp() -> None:
+    """Offer search and fetch to an agent that started this, over stdin and stdout (MCP).
+
+    The API (footnote serve) must be running, on this machine or at FOOTNOTE_API_URL. The agent sees
+    what FOOTNOTE_API_KEY may see. Agents that speak HTTP need none of this: the API itself answers
+    them at /mcp.
+    """
+    from footnote.agent import attend
+
+    attend(load_settings())
+
+
 @app.command(epilog=examples("footnote worker", "footnote worker --once"))
 def worker(
     once: Annotated[bool, typer.Option("--once", help="Stop when nothing is left to do.")] = False,

@@ -21,6 +21,7 @@ from pydantic import BaseModel
 from serving import schemas
 from serving.api import documents, jobs, machine, questions, sources
 from serving.api.guard import Doorman, Guarded, GuardedUpload
+from serving.mcp.endpoint import Endpoint
 from serving.refusal import Responses, documented, install
 from serving.services import Services
 
@@ -40,8 +41,10 @@ def create_app(services: Services) -> FastAPI:
         lifespan=_lifespan,
     )
     app.state.services = services
+    app.state.agents = Endpoint(services)
     app.include_router(_public())
     app.include_router(_guarded(services))
+    app.router.routes.append(app.state.agents.route)
     app.add_middleware(Doorman, services=services)
     install(app)
     return app
@@ -78,10 +81,11 @@ def _guarded(services: Services) -> APIRouter:
 
 
 @asynccontextmanager
-async def _lifespan(_: FastAPI) -> AsyncIterator[None]:
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="footnote-api")
     asyncio.get_running_loop().set_default_executor(pool)
-    yield
+    async with app.state.agents.running():
+        yield
     pool.shutdown(wait=False, cancel_futures=True)
 
 

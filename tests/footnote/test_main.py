@@ -29,9 +29,21 @@ COMMANDS = list(_commands(typer.main.get_command(app)))
 
 def test_all_commands_are_there() -> None:
     names = {" ".join(path) for path in COMMANDS}
-    wanted = {"ingest", "ask", "search", "serve", "ui", "status", "doctor", "worker", "parser"}
+    wanted = {
+        "ingest",
+        "ask",
+        "search",
+        "serve",
+        "ui",
+        "status",
+        "doctor",
+        "worker",
+        "parser",
+        "mcp",
+    }
     wanted |= {
         "demo",
+        "mcp",
         "rebuild",
         "reindex",
         "remove",

@@ -1,0 +1,1 @@
+"""The corpus as tools for agents, over the Model Context Protocol; the only folder with `mcp`."""
