@@ -508,7 +508,7 @@ class Pipeline:
             replace(each, imprint=self._imprint(text))
             for each, text in zip(cut, embedded, strict=True)
         ]
-        sparse = [self._sparse.encode_passage(text) for text in texts]
+        sparse = [self._sparse.encode_passage(text, parsed.title) for text in texts]
         likeness = self._sizes.likeness
         sketch = likeness.sketch(parsed.text) if likeness else None
         return _Work(draft, revision_id, chunks, embedded, sparse, sketch)

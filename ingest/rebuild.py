@@ -99,7 +99,7 @@ def _points(
     ]
     vectors = embedder.embed(list(map(without_figures, texts)))
     return [
-        to_point(document, chunk, Embedding(dense, sparse.encode_passage(text)))
+        to_point(document, chunk, Embedding(dense, sparse.encode_passage(text, document.title)))
         for document, (chunk, _), text, dense in zip(whose, passages, texts, vectors, strict=True)
     ]
 
