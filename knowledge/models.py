@@ -720,6 +720,16 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """Where a passage stood after one stage of ranking, among the passages that may be read."""
+
+    stage: str
+    rank: int
+    """From 1."""
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class Passage:
     """A chunk found for a question; never stored. `rank` counts from 1."""
 
@@ -736,6 +746,8 @@ class Passage:
     """Blocks that overlap `span`, in order; they give a quote its page and box."""
     header: str = ""
     """The header of the table in whose middle the passage begins; not part of `text`."""
+    steps: tuple[Step, ...] = ()
+    """How it came to its rank."""
 
     def cut(self, span: Span) -> str:
         """Return the characters that `span`, in characters of the revision, covers."""

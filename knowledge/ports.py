@@ -88,13 +88,20 @@ class Embedder(Protocol):
         """Return the span of every token of `text`, in order, without special tokens."""
 
 
+class Reranker(Protocol):
+    """Reads a query and a text together; slower than a search, and finer."""
+
+    def scores(self, query: str, texts: Sequence[str]) -> list[float]:
+        """Return how well each text fits, in order; higher is better."""
+
+
 class SparseEncoder(Protocol):
     """Turns text into term weights (BM25); term ids are stable across processes and machines."""
 
     version: str
 
-    def encode_passage(self, text: str) -> SparseVector:
-        """Weigh the terms of a passage; independent of all other passages."""
+    def encode_passage(self, text: str, title: str = "") -> SparseVector:
+        """Weigh the terms of a passage, those of its title more; independent of all others."""
 
     def encode_query(self, text: str, statistics: TermStatistics) -> SparseVector:
         """Weigh the terms of a query by how rare they are in `statistics`."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,11 +16,15 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 
 from knowledge.errors import ConfigurationError
+from knowledge.ranking import Ranking
 
 ROOT = Path(__file__).resolve().parent.parent
 
 HomePath = Annotated[Path, AfterValidator(Path.expanduser)]
 """A path that may begin with `~`, which no shell expands in `.env`."""
+
+
+_RANKING = Ranking()
 
 
 class Settings(BaseSettings):
@@ -73,9 +78,50 @@ class Settings(BaseSettings):
         None, description="Folder of a sentence-transformers model; empty: the bundled MiniLM."
     )
     chunk_tokens: int = Field(256, ge=32, le=8192, description="Largest chunk, in tokens.")
-    fusion_k: int = Field(60, ge=1, description="Larger: places further down count for more.")
+    fusion: Literal["scores", "places"] = Field(
+        "scores", description="How the two searches become one: by scores, or by places alone."
+    )
     word_weight: float = Field(
-        1.0, gt=0, le=10, description="Weight of the search by words beside that by meaning."
+        _RANKING.word_weight,
+        ge=0,
+        le=1,
+        description="Share of the search by words in a score; 0: meaning alone.",
+    )
+    language_trust: bool = Field(
+        _RANKING.language_trust,
+        description="Whether words weigh more in languages that the model does not know.",
+    )
+    candidates: int = Field(
+        _RANKING.candidates,
+        ge=10,
+        le=1000,
+        description="How many passages each search hands to the fusion.",
+    )
+    collapse: bool = Field(
+        _RANKING.collapse, description="Whether passages that repeat a better one come last."
+    )
+    spread: int = Field(
+        _RANKING.spread,
+        ge=0,
+        description="Most passages of a document before those of others; 0: any number.",
+    )
+    recency: float = Field(
+        _RANKING.recency,
+        ge=0,
+        le=1,
+        description="What a document of today adds to a score of 0 to 1.",
+    )
+    recency_days: float = Field(
+        _RANKING.recency_days, gt=0, description="Age at which it adds half of that."
+    )
+    standing: str = Field(
+        "", description="What statuses in metadata add, such as approved=0.1,draft=-0.2."
+    )
+    rerank_model: HomePath | None = Field(
+        None, description="Folder of a sentence-transformers CrossEncoder; empty: no reranking."
+    )
+    rerank_passages: int = Field(
+        _RANKING.rerank_passages, ge=1, le=100, description="How many passages it reads."
     )
     family_likeness: float = Field(
         0.8, ge=0.5, le=1, description="Share of common word runs that makes documents a family."
@@ -113,6 +159,12 @@ class Settings(BaseSettings):
     )
     reader_seconds: int = Field(600, ge=1, description="Longest time for a reader to load.")
 
+    @property
+    def ranking(self) -> Ranking:
+        """Return how passages are ranked; raises `ConfigurationError` for a bad `standing`."""
+        shared = {each.name: getattr(self, each.name) for each in fields(Ranking)}
+        return Ranking(**{**shared, "standing": _standings(self.standing)})
+
     def sqlalchemy_url(self) -> str:
         """Return the catalog's URL; SQLite under the data folder unless one is set."""
         return self.database_url or f"sqlite:///{self.data_dir / 'catalog.sqlite'}"
@@ -121,6 +173,14 @@ class Settings(BaseSettings):
     def embedded(self) -> bool:
         """Say whether this process owns catalog and index itself."""
         return not self.database_url and not self.qdrant_url
+
+
+def _standings(written: str) -> dict[str, float]:
+    try:
+        pairs = [each.rpartition("=") for each in written.split(",") if each.strip()]
+        return {name.strip().casefold(): float(value) for name, _, value in pairs}
+    except ValueError as error:
+        raise ConfigurationError(f"FOOTNOTE_STANDING: {error}") from error
 
 
 def parser_environment() -> dict[str, str]:

@@ -17,6 +17,7 @@ from knowledge.models import (
 )
 from knowledge.ports import Library, VectorSpace
 from retrieval.context import Cost, pack
+from retrieval.ranker import Ranker
 from retrieval.widen import REACH, widen
 
 SPARE_HITS = 8
@@ -48,6 +49,7 @@ class Retriever:
         context_tokens: int,
         context_passages: int,
         per_document: int | None = None,
+        ranker: Ranker | None = None,
     ) -> None:
         self._space = space
         self._library = library
@@ -55,6 +57,7 @@ class Retriever:
         self._context_tokens = context_tokens
         self._context_passages = context_passages
         self._per_document = per_document
+        self._ranker = ranker or Ranker()
 
     def retrieve(self, question: Question, principal: Principal) -> Context:
         """Search with the question, pack what was found into the budget, and widen it.
@@ -105,16 +108,19 @@ class Retriever:
         access = access_filter(principal, **narrowed)
         space = self._space()
         embedding = self._embed(space, query, collection)
-        depth = limit + SPARE_HITS
+        tokens = space.embedder.token_spans(query)
+        depth = self._ranker.depth(limit) + SPARE_HITS
         for _ in range(MOST_FETCHES):
-            hits = space.index.search(embedding, access, limit=depth)
-            passages = self._library.passages(hits, principal, **narrowed)
-            if len(passages) >= limit or len(hits) < depth:
+            breadth = self._ranker.breadth(depth)
+            found = space.index.search_each(embedding, access, limit=breadth)
+            hits = self._ranker.fuse(query, tokens, found)[:depth]
+            readable = self._library.passages(hits, principal, **narrowed)
+            if len(readable) >= limit or len(hits) < depth:
                 break
             depth *= 2
-        if not passages and self._space() != space:
+        if not readable and self._space() != space:
             return self.search(query, principal, limit=limit, **narrowed)
-        return passages[:limit]
+        return self._ranker.order(query, readable, found, limit=limit)
 
     def _embed(self, space: VectorSpace, query: str, collection: str | None) -> Embedding:
         statistics = self._library.statistics(collection)

@@ -223,6 +223,8 @@ class SearchIn(_In):
     document_ids: DocumentIds | None = None
     filters: FiltersIn | None = None
     limit: StrictInt = Field(10, ge=1, le=100)
+    explain: StrictBool = False
+    """Whether to tell how each passage came to its rank."""
 
 
 class AccessIn(_In):
@@ -326,6 +328,18 @@ class PassageDocument(_Out):
     uri: str
 
 
+class StepOut(_Out):
+    """Where a passage stood after one stage, among the passages that the caller may read.
+
+    `meaning` and `words` are the two searches, with a cosine and a BM25 score; `fused` is both;
+    `preferred` and `reranked` follow where they are switched on.
+    """
+
+    stage: str
+    rank: int
+    score: float
+
+
 class PassageOut(_Out):
     """A found passage; `rank` counts from 1, and is the number it is cited by in an answer."""
 
@@ -340,6 +354,8 @@ class PassageOut(_Out):
     text: str
     span: SpanOut
     rank: int
+    explain: list[StepOut] | None = None
+    """Only where it was asked for."""
 
 
 class SearchOut(_Out):

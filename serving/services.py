@@ -20,7 +20,6 @@ from knowledge.models import (
 from knowledge.ports import Intake, Jobs, Library, Sources
 from serving.auth import Gate
 from serving.events import Event
-from serving.metrics import Metrics, Stock
 
 
 class Searching(Protocol):
@@ -36,7 +35,7 @@ class Searching(Protocol):
         filters: Filters = UNFILTERED,
         limit: int = 10,
     ) -> list[Passage]:
-        """Return readable passages, best first."""
+        """Return readable passages, best first, with the steps that led to their ranks."""
 
 
 class Answering(Protocol):
@@ -78,8 +77,6 @@ class Services:
     """What keeps sources in sync; None where nothing does."""
     reindexer: Reindexing | None = None
     """What builds generations of the index; None where nothing does."""
-    metrics: Metrics = field(default_factory=lambda: Metrics(Stock))
-    """Counts searches and answers, and asks for the rest when it is scraped."""
     version: str = ""
     effort: Effort = Effort.LOW
     """Used where the question names none."""

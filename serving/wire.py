@@ -35,13 +35,19 @@ from serving.events import (
 Json = dict[str, Any]
 
 
-def passages_json(passages: Sequence[Passage]) -> Json:
+def passages_json(passages: Sequence[Passage], *, explain: bool = False) -> Json:
     """Return the body of a search."""
-    return {"passages": [passage_json(passage) for passage in passages]}
+    return {"passages": [passage_json(each) | _steps(each, explain) for each in passages]}
+
+
+def _steps(passage: Passage, explain: bool) -> Json:
+    if not explain:
+        return {}
+    return {"explain": [{**asdict(step), "score": round(step.score, 4)} for step in passage.steps]}
 
 
 def passage_json(passage: Passage) -> Json:
-    """Return one passage; the store's score stays inside, since it would tell of hidden texts."""
+    """Return one passage; its score stays inside unless somebody asks why."""
     document = passage.document
     return {
         "document": {

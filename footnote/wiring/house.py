@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING
 
 from footnote.wiring.upkeep import Upkeep
 from knowledge.errors import FootnoteError
-from knowledge.models import Effort, FeedState, Gap, Refused
+from knowledge.models import Effort, Gap, Refused
 from knowledge.settings import Settings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from knowledge.ports import Generator
+    from knowledge.ports import Generator, Reranker
     from retrieval.retriever import Retriever
     from serving.answer import Answerer
     from serving.auth import Gate
-    from serving.metrics import Stock
     from serving.services import Services
 
 VERSION = version("footnote")
@@ -39,6 +38,7 @@ class House(Upkeep):
     def retriever(self) -> Retriever:
         """The story of retrieval."""
         from knowledge.vocabulary import count_tokens
+        from retrieval.ranker import Ranker
         from retrieval.retriever import Retriever
         from serving.prompt import source_tokens
 
@@ -49,7 +49,15 @@ class House(Upkeep):
             context_tokens=self.settings.context_tokens,
             context_passages=self.settings.context_passages,
             per_document=self.settings.context_per_document,
+            ranker=Ranker(self.settings.ranking, self._reranker()),
         )
+
+    def _reranker(self) -> Reranker | None:
+        if self.settings.rerank_model is None:
+            return None
+        from knowledge.embedding.cross_encoder import CrossEncoderReranker
+
+        return CrossEncoderReranker(self.settings.rerank_model)
 
     @cached_property
     def answerer(self) -> Answerer:
@@ -107,7 +115,6 @@ class House(Upkeep):
     @cached_property
     def services(self) -> Services:
         """What the HTTP API stands on."""
-        from serving.metrics import Metrics
         from serving.services import Services
 
         return Services(
@@ -122,37 +129,10 @@ class House(Upkeep):
             refusals=self.refusals,
             gaps=self.gaps,
             reindexer=self.reindexer,
-            metrics=Metrics(self.stock),
             version=VERSION,
             effort=Effort(self.settings.effort),
             max_upload_bytes=self._max_bytes,
             operator=self.settings.embedded,
-        )
-
-    def stock(self) -> Stock:
-        """Count what there is, for monitoring."""
-        from serving.metrics import SourceState, Stock
-
-        counts = self.catalog.counts()
-        return Stock(
-            documents=counts.documents,
-            passages=counts.chunks,
-            points=self.index.count(),
-            generation=self.spaces.live_generation().number,
-            revisions=counts.revisions,
-            jobs=counts.jobs,
-            refused=counts.failures,
-            quarantined=self.catalog.quarantine_size(),
-            sources=[
-                SourceState(
-                    id=feed.id,
-                    documents=fresh.documents,
-                    failed=feed.state is FeedState.FAILED,
-                    p50=fresh.p50,
-                    p95=fresh.p95,
-                )
-                for feed, fresh in self.keeper.feeds()
-            ],
         )
 
     def refusals(self) -> list[Refused]:

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from footnote.spaces import Spaces
     from knowledge.blobs import FolderBlobs
     from knowledge.catalog.store import SqlCatalog
-    from knowledge.index.shape import Fusion
     from knowledge.models import Generation
     from knowledge.ports import Embedder, Index
     from knowledge.sparse import Bm25Encoder
@@ -118,17 +117,11 @@ class Stores:
                 settings.qdrant_api_key.get_secret_value(),
                 collection=_numbered(settings.qdrant_collection, generation.number),
                 dimension=generation.dimension,
-                fusion=self._fusion(),
             )
         from knowledge.index.edge import EdgeIndex
 
         folder = settings.data_dir / _numbered("index", generation.number)
-        return EdgeIndex(folder, dimension=generation.dimension, fusion=self._fusion())
-
-    def _fusion(self) -> Fusion:
-        from knowledge.index.shape import Fusion
-
-        return Fusion(self.settings.fusion_k, self.settings.word_weight)
+        return EdgeIndex(folder, dimension=generation.dimension)
 
     def _drop_index(self, number: int) -> None:
         settings = self.settings

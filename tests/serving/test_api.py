@@ -88,6 +88,22 @@ def test_what_no_document_says_is_not_found(house: QuickHouse, client: TestClien
     assert (answer["verdict"], answer["citations"]) == ("not_found", [])
 
 
+def test_a_search_explains_each_rank_when_asked_and_only_to_those_who_may_read(
+    house: QuickHouse, client: TestClient
+) -> None:
+    house.take_in("zebra.txt", ZEBRA, LOCAL)
+    asked = {"query": "zebra", "explain": True}
+    body = client.post("/v1/search", json=asked).json()
+    schemas.SearchOut.model_validate(body)
+    steps = body["passages"][0]["explain"]
+    assert [(step["stage"], step["rank"]) for step in steps][-1] == ("fused", 1)
+    secret = house.take_in("secret.txt", "zebra zebra", Principal("bob"))
+    assert client.post("/v1/search", json=asked).json() == body
+    house.intake.set_access(secret, frozenset({"everyone"}))  # the control: it would be told
+    assert client.post("/v1/search", json=asked).json() != body
+    assert client.post("/v1/search", json=asked | {"explain": 1}).status_code == 422
+
+
 def test_a_search_gives_passages_of_the_promised_shape(
     house: QuickHouse, client: TestClient
 ) -> None:

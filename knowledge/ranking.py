@@ -1,0 +1,32 @@
+"""How passages are ranked: one object, whose defaults are the ones measured to be best."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The stages of ranking; each can be switched off."""
+
+    fusion: str = "scores"
+    """How the two searches become one: by `scores`, or by `places` alone."""
+    word_weight: float = 0.5
+    """Share of the search by words in a score, 0..1; 0 leaves it to meaning."""
+    language_trust: bool = True
+    """Whether words weigh more in languages that the embedding model does not know."""
+    candidates: int = 100
+    """How many passages each search hands to the fusion."""
+    collapse: bool = True
+    """Whether passages that repeat a better one come last."""
+    spread: int = 0
+    """Most passages of a document before those of others; 0: any number."""
+    recency: float = 0.0
+    """What a document of today adds to a score of 0 to 1."""
+    recency_days: float = 365.0
+    """The age at which it adds half of that."""
+    standing: Mapping[str, float] = field(default_factory=dict)
+    """What each status in a document's metadata adds."""
+    rerank_passages: int = 20
+    """How many passages a reranking model reads, where there is one."""
