@@ -44,6 +44,16 @@ RUN uv pip install --system --no-cache --no-deps --editable . \
     && chmod -R a+rX /app
 USER 10001:10001
 
+# The pinned vLLM with our plugin beside it, and nothing else of ours:
+#   docker build --target vllm -t footnote-vllm:0.1.0 .      then FOOTNOTE_VLLM_IMAGE in .env
+FROM vllm/vllm-openai:v0.33.0 AS vllm
+COPY serving/__init__.py /opt/footnote/serving/__init__.py
+COPY serving/moe /opt/footnote/serving/moe
+COPY scripts/moe_plugin.py /opt/footnote/scripts/moe_plugin.py
+RUN python3 /opt/footnote/scripts/moe_plugin.py \
+        "$(python3 -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
+    && install -d -o 10001 -g 10001 -m 0750 /tables
+
 FROM base AS api
 EXPOSE 8765
 CMD ["footnote", "serve"]

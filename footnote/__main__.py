@@ -15,6 +15,7 @@ import typer
 from footnote.commands import (
     access,
     answers,
+    engine,
     jobs,
     keys,
     quarantine,
@@ -70,6 +71,12 @@ app.add_typer(
     name="tags",
     help="Give documents tags, which questions can be narrowed to.",
     epilog=examples("footnote tags set 0b1f6e0a-… travel 2026"),
+)
+app.add_typer(
+    engine.app,
+    name="engine",
+    help="Tune the model server's kernels.",
+    epilog=examples("footnote engine tune --out ./tables"),
 )
 app.add_typer(
     source.app,

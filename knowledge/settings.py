@@ -238,7 +238,10 @@ def source_secrets() -> dict[str, str]:
     }
 
 
-OF_COMPOSE = ("publish", "version", "weights_dir", "gpus", "vllm_memory")
+OF_COMPOSE = (
+    *("publish", "version", "weights_dir", "gpus", "vllm_memory"),
+    *("vllm_image", "moe", "moe_tables"),
+)
 """Variables that only `compose.yaml` reads."""
 
 

@@ -21,6 +21,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from serving.moe.dispatch import find_plans
+from serving.moe.ogs_flags import starting_point
 from serving.moe.reference import MoEWeights, moe, relative_l2, route
 from serving.moe.spec import SPECS, MoESpec
 from serving.moe.stages import (
@@ -35,7 +37,8 @@ from serving.moe.stages import (
     load_portable,
     load_stub,
 )
-from serving.moe.tables import COMMITTED, FOR_PLANS, Entry, entry_for, read_tables, why_not
+from serving.moe.tables import COMMITTED, entry_for, read_tables
+from serving.moe.vllm_plugin import name_bundled_kernels
 
 CHECKED = 4
 """Tokens of the first layer that are held against the oracle; it is slow."""
@@ -139,20 +142,16 @@ def _contenders(stage: Stage, tokens: int, *, dry: bool) -> dict[str, Load]:
     """Return ours by the table that fits this machine, and whatever peers can be imported."""
     if dry:
         return {"ours": load_portable({}), "stub": load_stub}
-    entry = _plan(stage, tokens)
-    ours = load_decode(dict(entry.params)) if entry else load_decode({})
-    from serving.moe.peers import triton_kernels
+    plans, _ = find_plans(read_tables(COMMITTED), stage.machine(), stage.spec)
+    entry = entry_for(plans, tokens)
+    decode = entry is not None and entry.kernel == "decode_sm90"
+    found: dict[str, Load] = {"ours": load_decode(dict(entry.params) if entry and decode else {})}
+    if name_bundled_kernels():
+        from serving.moe.peers import triton_kernels
 
-    return {"ours": ours, "vllm-default": triton_kernels.load}
-
-
-def _plan(stage: Stage, tokens: int) -> Entry | None:
-    machine = stage.machine()
-    for table in read_tables(COMMITTED):
-        if why_not(table, machine, FOR_PLANS) is None and table.spec.name == stage.spec.name:
-            entry = entry_for(table.plans, tokens)
-            return entry if entry and entry.kernel == "decode_sm90" else None
-    return None
+        flags = starting_point(stage.spec, tokens)
+        found |= {"vllm-default": triton_kernels.load, "flags": triton_kernels.load_with(flags)}
+    return found
 
 
 def _floor(

@@ -20,7 +20,8 @@ from serving.moe.spec import SPECS, MoESpec
 
 LEAST_WARPS = {"ogs_flags": 16, "decode_sm90": 8}
 """Warps per multiprocessor, to hide the latency of memory: two programs of vLLM's kernel. A warp of
-the decode kernel has r * u loads of 512 bytes in flight, so half as many do."""
+the decode kernel has r * u loads of 512 bytes in flight, so half as many do. So they do where tiles
+of 128 rows keep the tensor cores busy."""
 MOST_PER_EIGHT = {8: 19.0, 16: 22.5}
 """Instructions per 8 weights of the decode loop, by tokens per tile. vLLM's: 28.9 at 16."""
 
@@ -50,13 +51,12 @@ class Verdict:
 
 def judge(plan: Plan) -> Verdict:
     """Compile a plan's kernels and hold them against the gates."""
+    least = 8 if _large(plan) else LEAST_WARPS[plan.kernel]
     compiled = {"decode_sm90": _decode, "ogs_flags": _flags}[plan.kernel](plan)
     faults = [
         f"{report.name}: {fault}"
         for report, allowed, weights in compiled
-        for fault in faults_of(
-            report, least_warps=LEAST_WARPS[plan.kernel], most=allowed, weights=weights
-        )
+        for fault in faults_of(report, least_warps=least, most=allowed, weights=weights)
     ]
     return Verdict(plan, [report for report, _, _ in compiled], faults)
 
@@ -86,6 +86,11 @@ def main() -> None:
     fake_hopper()
     verdicts = [judge(Plan(**each)) for each in json.load(sys.stdin)]
     json.dump([asdict(verdict) for verdict in verdicts], sys.stdout, indent=1)
+
+
+def _large(plan: Plan) -> bool:
+    blocks = [each.get("block_m", 0) for each in plan.params.values() if isinstance(each, Mapping)]
+    return bool(blocks) and min(blocks) >= 128
 
 
 def _wide(report: Report) -> bool:
@@ -120,24 +125,14 @@ def _decode(plan: Plan) -> list[tuple[Report, float | None, int]]:
 def _flags(plan: Plan) -> list[tuple[Report, float | None, int]]:
     """Compile vLLM's kernel as it is launched with a table's flags; four experts stand for all."""
     import torch
-    from triton_kernels import matmul_ogs
 
-    from serving.moe.ogs_flags import change, which_matrix
-    from serving.moe.peers.triton_kernels import block
+    from serving.moe.peers.triton_kernels import load_with
+    from serving.moe.reference import draw_weights
     from serving.moe.sass import compiled_by
 
     spec = replace(plan.spec, experts=plan.spec.top_k)
-    stock = matmul_ogs.make_opt_flags
-
-    def chosen(*args: Any) -> Any:
-        matrix = which_matrix(spec, args[5], args[6], args[7])
-        return change(stock(*args), plan.params[matrix]) if matrix else stock(*args)
-
-    matmul_ogs.make_opt_flags = chosen
-    try:
-        reports = compiled_by(lambda: block(torch.zeros(16, spec.hidden).bfloat16(), spec))
-    finally:
-        matmul_ogs.make_opt_flags = stock
+    block = load_with(plan.params)(draw_weights(spec, seed=0), spec)
+    reports = compiled_by(lambda: block(torch.zeros(16, spec.hidden).bfloat16()))
     return [(report, None, 0) for report in reports if "matmul" in report.name]
 
 

@@ -21,8 +21,9 @@ from typing import Any
 
 from serving.moe.ogs_flags import BLOCKS, starting_point
 from serving.moe.spec import SPECS, MoESpec
-from serving.moe.stages import Gpu, Rehearsal, Stage, draw_layers, load_decode, load_portable
+from serving.moe.stages import Gpu, Load, Rehearsal, Stage, draw_layers, load_decode, load_portable
 from serving.moe.tables import SCHEMA, Machine
+from serving.moe.vllm_plugin import name_bundled_kernels
 
 Params = dict[str, Any]
 Measure = Callable[[Params, int], float]
@@ -112,32 +113,48 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Tune one model and write its table."""
     options = _parser().parse_args(arguments)
     stage: Stage = Rehearsal() if options.dry else Gpu(SPECS[options.model])
-    plans = []
+    kernels = ["portable"] if options.dry else ["decode_sm90"]
+    if not options.dry and name_bundled_kernels():
+        kernels.append("ogs_flags")
+    found: dict[str, list[dict[str, Any]]] = {"plans": [], "flags": []}
     for tokens in options.tokens or stage.buckets:
-        kernel, params, us = _best(stage, tokens, dry=options.dry)
-        plans.append({"m_max": tokens, "kernel": kernel, "params": params, "us": us})
-        print(f"{stage.spec.name} M={tokens}: {kernel} {params} {us:.1f} us", flush=True)
+        for kernel in kernels:
+            params, us = _best(stage, tokens, kernel)
+            entry = {"m_max": tokens, "kernel": kernel, "params": params, "us": us}
+            found["flags" if kernel == "ogs_flags" else "plans"].append(entry)
+            print(f"{stage.spec.name} M={tokens}: {kernel} {params} {us:.1f} us", flush=True)
     machine = stage.machine()
-    path = write_table(options.out, stage.spec, machine, {"plans": plans}, measured=not options.dry)
+    path = write_table(options.out, stage.spec, machine, found, measured=not options.dry)
     print(f"wrote {path}")
 
 
-def _best(stage: Stage, tokens: int, *, dry: bool) -> tuple[str, Params, float]:
-    """Return kernel, parameters and microseconds of the fastest plan."""
+def _best(stage: Stage, tokens: int, kernel: str) -> tuple[Params, float]:
+    """Return parameters and microseconds of a kernel's fastest plan."""
     weights, inputs = draw_layers(stage, min(8, stage.spec.layers), tokens, "uniform")
-    kernel = "portable" if dry else "decode_sm90"
 
     def measure(params: Params, repeats: int) -> float:
-        load = (load_portable if dry else load_decode)(params)
-        blocks = [load(each, stage.spec) for each in weights]
+        blocks = [_load(kernel, params)(each, stage.spec) for each in weights]
         return min(stage.time(blocks, inputs) for _ in range(repeats))
 
-    candidates: list[Params] = [{"block_m": 16, "block_n": 64}, {"block_m": 16, "block_n": 32}]
-    if not dry:
-        drawn = list(decode_candidates(stage.spec, tokens))
-        candidates = through_gates(stage.spec.name, kernel, drawn)
-    best = halve(candidates, measure, repeats=1)
-    return kernel, best, measure(best, stage.repeats)
+    best = halve(_candidates(stage.spec, tokens, kernel), measure, repeats=1)
+    return best, measure(best, stage.repeats)
+
+
+def _candidates(spec: MoESpec, tokens: int, kernel: str) -> list[Params]:
+    if kernel == "portable":
+        return [{"block_m": 16, "block_n": 64}, {"block_m": 16, "block_n": 32}]
+    if kernel == "decode_sm90":
+        return through_gates(spec.name, kernel, list(decode_candidates(spec, tokens)))
+    stock, *others = flag_candidates(spec, tokens)  # stock is always asked: it must not be beaten
+    return [stock, *through_gates(spec.name, kernel, others)]
+
+
+def _load(kernel: str, params: Params) -> Load:
+    if kernel == "ogs_flags":
+        from serving.moe.peers.triton_kernels import load_with
+
+        return load_with(params)
+    return (load_portable if kernel == "portable" else load_decode)(params)
 
 
 def _parser() -> argparse.ArgumentParser:

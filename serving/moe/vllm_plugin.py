@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -102,17 +103,30 @@ def _install(switches: Switches) -> str | None:
     return None
 
 
+def name_bundled_kernels() -> bool:
+    """Make vLLM's copy of triton_kernels importable by its name; tell whether there is one."""
+    if find_spec("vllm") is not None:
+        from vllm.utils.import_utils import has_triton_kernels
+
+        return bool(has_triton_kernels())
+    return find_spec("triton_kernels") is not None
+
+
 def this_machine() -> Machine:
     """Ask the device and the sources that will run; needs a GPU."""
     import torch
     import triton
-    import triton_kernels
 
+    folder = None
+    if name_bundled_kernels():
+        import triton_kernels
+
+        folder = Path(triton_kernels.__path__[0])
     major, minor = torch.cuda.get_device_capability()
     return Machine(
         device=torch.cuda.get_device_name(),
         sm=10 * major + minor,
         triton=triton.__version__,
-        triton_kernels=digest(Path(triton_kernels.__path__[0])),
+        triton_kernels=digest(folder) if folder else "",
         kernels=own_digest(),
     )

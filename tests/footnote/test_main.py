@@ -49,6 +49,7 @@ def test_all_commands_are_there() -> None:
         "remove",
         "access set",
         "tags set",
+        "engine tune",
         "keys add",
         "keys list",
         "keys remove",
@@ -83,6 +84,15 @@ def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
         "qdrant_client",
     }
     assert not heavy & set(loaded)
+
+
+def test_tuning_without_triton_says_where_it_can_be_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = _fails(["engine", "tune", "--out", str(tmp_path)], capsys)
+    assert "triton is not installed here" in said
+    assert "docs/moe.md" in said
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture

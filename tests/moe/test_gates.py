@@ -30,8 +30,6 @@ DECODE: list[dict[str, Any]] = [
 ]
 POINTS = (1, 256, 1024)
 REFUSED = {
-    ("3.6.0", 128): {"8 warps per multiprocessor"},  # large tiles: one program, by design
-    ("3.8.0", 128): {"8 warps per multiprocessor"},
     ("3.8.0", 64): {"registers are spilled"},  # fits in Triton 3.6
 }
 """Starting points that a gate takes out, by Triton and rows per tile; the tuner asks the gates."""

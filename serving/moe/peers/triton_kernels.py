@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from serving.moe.mxfp4 import pack_nibbles
-from serving.moe.reference import MoEWeights, draw_weights
+from serving.moe.ogs_flags import wrap
+from serving.moe.reference import MoEWeights
 from serving.moe.spec import MoESpec
+from serving.moe.tables import Entry
 
+Params = Mapping[str, Mapping[str, int]]
 WARPS = 8
 """As vLLM lays out the scales; fixes tiles of 256 columns."""
+
+
+def load_with(flags: Params) -> Callable[[MoEWeights, MoESpec], Callable[[Tensor], Tensor]]:
+    """Return how to load the block with a table's flags for both matrices."""
+
+    def load_tuned(weights: MoEWeights, spec: MoESpec) -> Callable[[Tensor], Tensor]:
+        from triton_kernels import matmul_ogs
+
+        block, stock = load(weights, spec), matmul_ogs.make_opt_flags
+        tuned = wrap(stock, spec, (Entry(1, flags),))
+
+        def tuned_block(x: Tensor) -> Tensor:
+            matmul_ogs.make_opt_flags = tuned
+            try:
+                return block(x)
+            finally:
+                matmul_ogs.make_opt_flags = stock
+
+        return tuned_block
+
+    return load_tuned
 
 
 def load(weights: MoEWeights, spec: MoESpec) -> Callable[[Tensor], Tensor]:
@@ -47,11 +71,6 @@ def load(weights: MoEWeights, spec: MoESpec) -> Callable[[Tensor], Tensor]:
         return y
 
     return block
-
-
-def block(x: Tensor, spec: MoESpec) -> Tensor:
-    """Run the block once with random weights, for whoever only wants it compiled."""
-    return load(draw_weights(spec, seed=0, device=str(x.device)), spec)(x)
 
 
 def _swizzle(codes: Tensor, scales: Tensor) -> tuple[Any, Any]:
