@@ -28,6 +28,12 @@ document, and would let the length of hidden documents show; chunks are cut to a
 constant near their usual number of terms does the same work."""
 
 
+_PASSAGE_STEPS, _QUERY_STEPS = 256, 64
+"""Stores add products of weights in 32 bits, in an order that depends on what else they hold. Sums
+below 1,024 of products in steps of 1/16,384 come out the same in any order: equal scores are equal,
+and the last bit tells nothing of what is hidden."""
+
+
 class Bm25Encoder:
     """Implements the `SparseEncoder` door; stateless, and safe to share between threads."""
 
@@ -41,12 +47,11 @@ class Bm25Encoder:
         latin = language_of(text)
         counts = Counter(map(_term_id, [*terms(text, latin), *terms(title, latin)]))
         length = 1 - _LENGTH_WEIGHT + _LENGTH_WEIGHT * counts.total() / _AVERAGE_TERMS
-        return _vector(
-            {
-                term: count * (_SATURATION + 1) / (count + _SATURATION * length)
-                for term, count in counts.items()
-            }
-        )
+        weights = {
+            term: count * (_SATURATION + 1) / (count + _SATURATION * length)
+            for term, count in counts.items()
+        }
+        return _vector(weights, _PASSAGE_STEPS)
 
     def encode_query(self, text: str, statistics: TermStatistics) -> SparseVector:
         """Weigh each term by its rarity in what was counted, and in a table that ships with us.
@@ -55,7 +60,8 @@ class Bm25Encoder:
         Zeit, and by the stems that it would have in texts of other languages.
         """
         counts = Counter(map(_term_id, _sought(text, statistics)))
-        return _vector({term: count * _rarity(term, statistics) for term, count in counts.items()})
+        weights = {term: count * _rarity(term, statistics) for term, count in counts.items()}
+        return _vector(weights, _QUERY_STEPS)
 
 
 def _sought(text: str, statistics: TermStatistics) -> Iterator[str]:
@@ -100,8 +106,10 @@ def _terms_of(word: str) -> frozenset[int]:
     return frozenset(map(_term_id, terms(word, ENGLISH)))
 
 
-def _vector(weights: dict[int, float]) -> SparseVector:
+def _vector(weights: dict[int, float], steps: int) -> SparseVector:
+    """Round each weight to so many steps of one, but none to nothing."""
     ordered = sorted(weights.items())
     return SparseVector(
-        indices=tuple(term for term, _ in ordered), values=tuple(value for _, value in ordered)
+        indices=tuple(term for term, _ in ordered),
+        values=tuple(max(round(value * steps), 1) / steps for _, value in ordered),
     )
