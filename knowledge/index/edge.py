@@ -12,7 +12,6 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
 
 import qdrant_edge as edge
 
@@ -59,23 +58,8 @@ class EdgeIndex:
 
     def search(self, embedding: Embedding, access: AccessFilter, *, limit: int) -> list[Hit]:
         """Search both vectors under the same filter and fuse the two lists by rank."""
-        allowed = _allowed(access)
-        deep = shape.depth(limit)
-        queries = list(_queries(embedding))
-        rrf = edge.Fusion.Rrf(self._fusion.k, self._fusion.weights(len(queries)))
-        request = edge.QueryRequest(
-            limit=limit + shape.TIES,
-            prefetches=[
-                edge.Prefetch(limit=deep, query=query, filter=allowed) for query in queries
-            ],
-            query=cast(edge.Fusion, rrf),  # its stubs forget the base
-            filter=allowed,
-            with_payload=list(shape.RETURNED),
-        )
-        with _edge_errors("search"):
-            found = self._shard.query(request)
-        hits = (shape.hit(point.id, point.score, point.payload) for point in found)
-        return shape.best(hits, limit)
+        lists = self.search_each(embedding, access, limit=shape.depth(limit))
+        return shape.fused(lists, self._fusion, limit)
 
     def search_each(
         self, embedding: Embedding, access: AccessFilter, *, limit: int

@@ -78,24 +78,8 @@ class QdrantIndex:
 
     def search(self, embedding: Embedding, access: AccessFilter, *, limit: int) -> list[Hit]:
         """Search both vectors under the same filter and fuse the two lists by rank."""
-        allowed = _allowed(access)
-        deep = shape.depth(limit)
-        queries = list(_queries(embedding))
-        rrf = models.Rrf(k=self._fusion.k, weights=self._fusion.weights(len(queries)))
-        with _qdrant_errors("search"):
-            found = self._client.query_points(
-                self._collection,
-                prefetch=[
-                    models.Prefetch(query=query, using=name, filter=allowed, limit=deep)
-                    for name, query in queries
-                ],
-                query=models.RrfQuery(rrf=rrf),
-                query_filter=allowed,
-                limit=limit + shape.TIES,
-                with_payload=list(shape.RETURNED),
-            )
-        hits = (shape.hit(point.id, point.score, point.payload) for point in found.points)
-        return shape.best(hits, limit)
+        lists = self.search_each(embedding, access, limit=shape.depth(limit))
+        return shape.fused(lists, self._fusion, limit)
 
     def search_each(
         self, embedding: Embedding, access: AccessFilter, *, limit: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar, cast
 
 from knowledge.access import AccessFilter
@@ -125,6 +125,21 @@ def dense(stored: object) -> tuple[float, ...]:
 def best(hits: Iterable[Hit], limit: int) -> list[Hit]:
     """Put hits in the order of their scores, equal ones in that of their ids, and cut."""
     return sorted(hits, key=lambda found: (-found.score, found.chunk_id))[:limit]
+
+
+def fused(lists: Sequence[Sequence[Hit]], fusion: Fusion, limit: int) -> list[Hit]:
+    """Fuse lists by rank, meaning first.
+
+    Not by the store: it places equal hits by chance, and so by what else it holds.
+    """
+    hits: dict[str, Hit] = {}
+    scores: dict[str, float] = {}
+    for found, weight in zip(lists, fusion.weights(len(lists)), strict=True):
+        for place, each in enumerate(found):
+            hits[each.chunk_id] = each
+            share = 1 / ((place + 1) / weight + fusion.k - 1)
+            scores[each.chunk_id] = scores.get(each.chunk_id, 0.0) + share
+    return best((replace(hits[key], score=score) for key, score in scores.items()), limit)
 
 
 def batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:

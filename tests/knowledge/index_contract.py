@@ -349,6 +349,19 @@ class IndexContract:
         bob = index.search_each(asked, access_filter(Principal("bob")), limit=10)  # the control
         assert all(derive_id("bobs") in ids(found) for found in bob)
 
+    def test_equal_hits_are_placed_by_their_ids_whatever_else_is_there(self, index: Index) -> None:
+        twin = FakeIndex()
+        equal = SparseVector((7,), (1.0,))
+        for number in range(60):
+            made = point(f"p{number}", access=[EVERYONE] if number % 2 else ["u:bob"])
+            index.upsert([replace(made, embedding=replace(made.embedding, sparse=equal))])
+            twin.upsert([replace(made, embedding=replace(made.embedding, sparse=equal))])
+        asked = Embedding(embedding("q").dense, equal)
+        expected = twin.search(asked, everyone, limit=20)
+        assert_same_ranking(index.search(asked, everyone, limit=20), expected)
+        index.upsert([point(f"h{n}", access=["u:bob"], term=7) for n in range(50)])
+        assert_same_ranking(index.search(asked, everyone, limit=20), expected)
+
     def test_the_same_question_gets_the_same_order_each_time(self, index: Index) -> None:
         index.upsert([point(f"p{i}") for i in range(150)])
         orders = {
