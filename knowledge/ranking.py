@@ -18,8 +18,8 @@ class Ranking:
     """Whether words weigh more in languages that the embedding model does not know."""
     candidates: int = 100
     """How many passages each search hands to the fusion."""
-    collapse: bool = True
-    """Whether passages that repeat a better one come last."""
+    collapse: bool = False
+    """Whether passages that repeat a better one come last; contexts never hold one twice anyway."""
     spread: int = 0
     """Most passages of a document before those of others; 0: any number."""
     recency: float = 0.0
