@@ -33,8 +33,7 @@ from serving.moe.stages import (
     Rehearsal,
     Stage,
     draw_layers,
-    load_decode,
-    load_portable,
+    load_ours,
     load_stub,
 )
 from serving.moe.tables import COMMITTED, entry_for, read_tables
@@ -141,11 +140,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _contenders(stage: Stage, tokens: int, *, dry: bool) -> dict[str, Load]:
     """Return ours by the table that fits this machine, and whatever peers can be imported."""
     if dry:
-        return {"ours": load_portable({}), "stub": load_stub}
+        return {"ours": load_ours("portable", {}), "stub": load_stub}
     plans, _ = find_plans(read_tables(COMMITTED), stage.machine(), stage.spec)
     entry = entry_for(plans, tokens)
-    decode = entry is not None and entry.kernel == "decode_sm90"
-    found: dict[str, Load] = {"ours": load_decode(dict(entry.params) if entry and decode else {})}
+    kernel, params = (entry.kernel, entry.params) if entry else ("decode_sm90", {})
+    found: dict[str, Load] = {"ours": load_ours(kernel, params)}
     if name_bundled_kernels():
         from serving.moe.peers import triton_kernels
 

@@ -17,27 +17,57 @@ from serving.moe.layout import PackedWeights
 from serving.moe.spec import MoESpec
 from serving.moe.tables import FOR_PLANS, Entry, Machine, Table, entry_for, why_not
 
-Run = Callable[[Tensor, PackedWeights, MoESpec, Mapping[str, Any], torch.dtype], Tensor]
+Routed = tuple[Tensor, Tensor] | None
+"""Ids and shares [M, k], if somebody else has chosen the experts already."""
+Run = Callable[[Tensor, PackedWeights, MoESpec, Mapping[str, Any], torch.dtype, Routed], Tensor]
 
 
 def _portable(
-    x: Tensor, weights: PackedWeights, spec: MoESpec, params: Mapping[str, Any], out: torch.dtype
+    x: Tensor,
+    weights: PackedWeights,
+    spec: MoESpec,
+    params: Mapping[str, Any],
+    out: torch.dtype,
+    routed: Routed,
 ) -> Tensor:
     from serving.moe.kernels import portable
 
-    return portable.moe(x, weights, spec, out_dtype=out, **params)
+    return portable.moe(x, weights, spec, out_dtype=out, routed=routed, **params)
 
 
 def _decode_sm90(
-    x: Tensor, weights: PackedWeights, spec: MoESpec, params: Mapping[str, Any], out: torch.dtype
+    x: Tensor,
+    weights: PackedWeights,
+    spec: MoESpec,
+    params: Mapping[str, Any],
+    out: torch.dtype,
+    routed: Routed,
 ) -> Tensor:
     from serving.moe.kernels import decode_sm90
 
     plan = decode_sm90.DecodePlan(**params)
-    return decode_sm90.moe(x, weights, spec, plan, out_dtype=out)
+    return decode_sm90.moe(x, weights, spec, plan, out_dtype=out, routed=routed)
 
 
-KERNELS: dict[str, Run] = {"portable": _portable, "decode_sm90": _decode_sm90}
+def _wgmma_sm90(
+    x: Tensor,
+    weights: PackedWeights,
+    spec: MoESpec,
+    params: Mapping[str, Any],
+    out: torch.dtype,
+    routed: Routed,
+) -> Tensor:
+    from serving.moe.kernels import wgmma_sm90
+
+    plan = wgmma_sm90.WgmmaPlan(**params)
+    return wgmma_sm90.moe(x, weights, spec, plan, out_dtype=out, routed=routed)
+
+
+KERNELS: dict[str, Run] = {
+    "portable": _portable,
+    "decode_sm90": _decode_sm90,
+    "wgmma_sm90": _wgmma_sm90,
+}
 
 
 def find_plans(
@@ -75,11 +105,15 @@ class Dispatcher:
         return entry
 
     def __call__(
-        self, x: Tensor, weights: PackedWeights, out_dtype: torch.dtype = torch.bfloat16
+        self,
+        x: Tensor,
+        weights: PackedWeights,
+        out_dtype: torch.dtype = torch.bfloat16,
+        routed: Routed = None,
     ) -> Tensor:
         """Return the block's output for tokens [M, H]."""
         entry = self.choose(len(x))
-        return self.kernels[entry.kernel](x, weights, self.spec, entry.params, out_dtype)
+        return self.kernels[entry.kernel](x, weights, self.spec, entry.params, out_dtype, routed)
 
 
 def _sizes(spec: MoESpec) -> tuple[int, int, int, int]:

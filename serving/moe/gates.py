@@ -18,12 +18,15 @@ from typing import Any
 from serving.moe.sass import MOST_SHARED, Report
 from serving.moe.spec import SPECS, MoESpec
 
-LEAST_WARPS = {"ogs_flags": 16, "decode_sm90": 8}
+LEAST_WARPS = {"ogs_flags": 16, "decode_sm90": 8, "wgmma_sm90": 8}
 """Warps per multiprocessor, to hide the latency of memory: two programs of vLLM's kernel. A warp of
 the decode kernel has r * u loads of 512 bytes in flight, so half as many do. So they do where tiles
 of 128 rows keep the tensor cores busy."""
 MOST_PER_EIGHT = {8: 19.0, 16: 22.5}
 """Instructions per 8 weights of the decode loop, by tokens per tile. vLLM's: 28.9 at 16."""
+MOST_AT_KNEE = 28.9
+"""The same for warpgroup products of up to 64 tokens: vLLM's at 16, above which nothing is won.
+With more tokens, tensor cores are the limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,8 @@ class Verdict:
 def judge(plan: Plan) -> Verdict:
     """Compile a plan's kernels and hold them against the gates."""
     least = 8 if _large(plan) else LEAST_WARPS[plan.kernel]
-    compiled = {"decode_sm90": _decode, "ogs_flags": _flags}[plan.kernel](plan)
+    kernels = {"decode_sm90": _decode, "wgmma_sm90": _wgmma, "ogs_flags": _flags}
+    compiled = kernels[plan.kernel](plan)
     faults = [
         f"{report.name}: {fault}"
         for report, allowed, weights in compiled
@@ -100,18 +104,12 @@ def _wide(report: Report) -> bool:
 
 def _decode(plan: Plan) -> list[tuple[Report, float | None, int]]:
     """Compile both products of the decode kernel; sizes in memory do not matter."""
-    import torch
-
     from serving.moe.kernels import decode_sm90
-    from serving.moe.layout import PackedWeights
-    from serving.moe.routing import Tiles
     from serving.moe.sass import compiled_by
 
     cut, spec = decode_sm90.DecodePlan(**plan.params), plan.spec
     cut.check(spec)
-    some, words = torch.zeros(16), torch.zeros(16, dtype=torch.int32)
-    weights = PackedWeights(some, some, words, words, some, words, words, some)
-    tiles = Tiles(words, words, words, words, words)
+    some, weights, tiles = _stand_ins()
     halves = some.half()
     [first] = compiled_by(lambda: decode_sm90.gate_up(halves, weights, spec, tiles, cut))
     [second] = compiled_by(lambda: decode_sm90.down(halves, some, weights, spec, tiles, cut))
@@ -120,6 +118,36 @@ def _decode(plan: Plan) -> list[tuple[Report, float | None, int]]:
         (first, most, 1024 * cut.r13 * cut.nw13 * cut.u13),
         (second, most, 1024 * cut.r2 * cut.nw2 * cut.u2),
     ]
+
+
+def _wgmma(plan: Plan) -> list[tuple[Report, float | None, int]]:
+    """Compile both products of the kernel for many tokens per expert."""
+    from serving.moe.kernels import wgmma_sm90
+    from serving.moe.sass import compiled_by
+
+    cut, spec = wgmma_sm90.WgmmaPlan(**plan.params), plan.spec
+    cut.check(spec)
+    some, weights, tiles = _stand_ins()
+    halves = some.half()
+    [first] = compiled_by(lambda: wgmma_sm90.gate_up(halves, weights, spec, tiles, cut))
+    [second] = compiled_by(lambda: wgmma_sm90.down(halves, some, weights, spec, tiles, cut))
+    most = MOST_AT_KNEE if cut.bm <= 64 else None
+    return [
+        (first, most, 4096 * cut.r13 * cut.stages),
+        (second, most, 4096 * cut.r2 * cut.stages),
+    ]
+
+
+def _stand_ins() -> tuple[Any, Any, Any]:
+    """Return floats, weights and tiles of the right types; nobody reads them."""
+    import torch
+
+    from serving.moe.layout import PackedWeights
+    from serving.moe.routing import Tiles
+
+    some, words = torch.zeros(16), torch.zeros(16, dtype=torch.int32)
+    weights = PackedWeights(some, some, words, words, some, words, words, some)
+    return some, weights, Tiles(words, words, words, words, words)
 
 
 def _flags(plan: Plan) -> list[tuple[Report, float | None, int]]:

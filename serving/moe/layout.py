@@ -28,6 +28,9 @@ ROWS, COLUMNS, LANES, WORDS = 16, 64, 32, 4
 VALUE_EXPONENT = -14
 """A register holds a code's value times two to this."""
 
+FLOAT16_SCALES = (104, 128)
+"""Scales that may multiply an unpacked register in float16 without losing a bit."""
+
 SIGN_BIT = (15, 12, 14, 13)
 MAGNITUDE_BIT = (9, 6, 3, 0)
 """Lowest bit of a code's magnitude within its half, by register."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from serving.moe.dispatch import KERNELS
 from serving.moe.layout import pack
 from serving.moe.reference import MoEWeights, draw_weights, moe
 from serving.moe.spec import BUCKETS, MoESpec
@@ -162,27 +163,13 @@ def load_stub(weights: MoEWeights, spec: MoESpec) -> Block:
     return lambda x: moe(x, weights, spec, torch.float32).output
 
 
-def load_portable(params: dict[str, int]) -> Load:
-    """Return how to load the portable kernels with one plan."""
+def load_ours(kernel: str, params: Mapping[str, Any]) -> Load:
+    """Return how to load one of our kernels with one plan."""
 
     def load(weights: MoEWeights, spec: MoESpec) -> Block:
-        from serving.moe.kernels import portable
-
-        packed = pack(weights)
+        packed, run = pack(weights), KERNELS[kernel]
         out = torch.bfloat16 if packed.w13.is_cuda else torch.float32  # the interpreter truncates
-        return lambda x: portable.moe(x, packed, spec, out_dtype=out, **params)
-
-    return load
-
-
-def load_decode(params: dict[str, int]) -> Load:
-    """Return how to load the decode kernel with one plan."""
-
-    def load(weights: MoEWeights, spec: MoESpec) -> Block:
-        from serving.moe.kernels import decode_sm90
-
-        packed, plan = pack(weights), decode_sm90.DecodePlan(**params)
-        return lambda x: decode_sm90.moe(x, packed, spec, plan)
+        return lambda x: run(x, packed, spec, params, out, None)
 
     return load
 

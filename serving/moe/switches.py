@@ -1,6 +1,7 @@
 """What the environment tells the kernels' house; no other file of it reads the environment.
 
-FOOTNOTE_MOE         auto (use tables that fit) or off (vLLM as it is)
+FOOTNOTE_MOE         auto (flags by tables that fit), kernels (our kernels by such tables), or
+                     off (vLLM as it is)
 FOOTNOTE_MOE_TABLES  a folder with the site's own tables, which go before ours
 """
 
@@ -10,7 +11,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-MODES = ("auto", "off")
+MODES = ("auto", "kernels", "off")
 
 
 @dataclass(frozen=True, slots=True)

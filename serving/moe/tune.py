@@ -19,9 +19,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from serving.moe.ogs_flags import BLOCKS, starting_point
+from serving.moe.reference import MoEWeights
 from serving.moe.spec import SPECS, MoESpec
-from serving.moe.stages import Gpu, Load, Rehearsal, Stage, draw_layers, load_decode, load_portable
+from serving.moe.stages import Gpu, Load, Rehearsal, Stage, draw_layers, load_ours
 from serving.moe.tables import SCHEMA, Machine
 from serving.moe.vllm_plugin import name_bundled_kernels
 
@@ -60,6 +63,16 @@ def decode_candidates(spec: MoESpec, tokens: int) -> Iterator[Params]:
             "bm": bm, "r13": r13, "nw13": nw13, "u13": u13, "r2": r2, "nw2": nw2, "u2": u2,
             "split": split,
         }  # fmt: skip
+
+
+def wgmma_candidates(spec: MoESpec, tokens: int) -> Iterator[Params]:
+    """Yield cuts of the kernel for many tokens per expert: tiles near the mean number of slots."""
+    mean = tokens * spec.top_k / spec.experts
+    sizes = [size for size in (32, 64, 128) if size <= max(32, 4 * mean) and 8 * size >= mean]
+    for bm, r13, r2, stages in itertools.product(sizes or [128], (1, 2), (1,), (3, 5)):
+        rest = spec.hidden // 64 % stages or spec.intermediate // 64 % stages
+        if not rest and 2 * spec.intermediate % (64 * r13) == 0 == spec.hidden % (64 * r2):
+            yield {"bm": bm, "r13": r13, "r2": r2, "stages": stages}
 
 
 def flag_candidates(spec: MoESpec, tokens: int) -> Iterator[Params]:
@@ -113,48 +126,61 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Tune one model and write its table."""
     options = _parser().parse_args(arguments)
     stage: Stage = Rehearsal() if options.dry else Gpu(SPECS[options.model])
-    kernels = ["portable"] if options.dry else ["decode_sm90"]
-    if not options.dry and name_bundled_kernels():
-        kernels.append("ogs_flags")
-    found: dict[str, list[dict[str, Any]]] = {"plans": [], "flags": []}
+    lists = ["plans"] if options.dry or not name_bundled_kernels() else ["plans", "flags"]
+    found: dict[str, list[dict[str, Any]]] = {each: [] for each in lists}
     for tokens in options.tokens or stage.buckets:
-        for kernel in kernels:
-            params, us = _best(stage, tokens, kernel)
-            entry = {"m_max": tokens, "kernel": kernel, "params": params, "us": us}
-            found["flags" if kernel == "ogs_flags" else "plans"].append(entry)
-            print(f"{stage.spec.name} M={tokens}: {kernel} {params} {us:.1f} us", flush=True)
+        weights, inputs = draw_layers(stage, min(8, stage.spec.layers), tokens, "uniform")
+        for name in lists:
+            candidates = _candidates(stage.spec, tokens, name, dry=options.dry)
+            best, us = _best(stage, candidates, weights, inputs)
+            found[name].append({"m_max": tokens, **best, "us": us})
+            print(f"{stage.spec.name} M={tokens}: {best} {us:.1f} us", flush=True)
     machine = stage.machine()
     path = write_table(options.out, stage.spec, machine, found, measured=not options.dry)
     print(f"wrote {path}")
 
 
-def _best(stage: Stage, tokens: int, kernel: str) -> tuple[Params, float]:
-    """Return parameters and microseconds of a kernel's fastest plan."""
-    weights, inputs = draw_layers(stage, min(8, stage.spec.layers), tokens, "uniform")
+def _best(
+    stage: Stage, candidates: list[Params], weights: list[MoEWeights], inputs: list[Tensor]
+) -> tuple[Params, float]:
+    """Return the fastest candidate and its microseconds."""
 
-    def measure(params: Params, repeats: int) -> float:
-        blocks = [_load(kernel, params)(each, stage.spec) for each in weights]
+    def measure(plan: Params, repeats: int) -> float:
+        blocks = [_load(plan)(each, stage.spec) for each in weights]
         return min(stage.time(blocks, inputs) for _ in range(repeats))
 
-    best = halve(_candidates(stage.spec, tokens, kernel), measure, repeats=1)
+    best = halve(candidates, measure, repeats=1)
     return best, measure(best, stage.repeats)
 
 
-def _candidates(spec: MoESpec, tokens: int, kernel: str) -> list[Params]:
-    if kernel == "portable":
-        return [{"block_m": 16, "block_n": 64}, {"block_m": 16, "block_n": 32}]
-    if kernel == "decode_sm90":
-        return through_gates(spec.name, kernel, list(decode_candidates(spec, tokens)))
-    stock, *others = flag_candidates(spec, tokens)  # stock is always asked: it must not be beaten
-    return [stock, *through_gates(spec.name, kernel, others)]
+def _candidates(spec: MoESpec, tokens: int, name: str, *, dry: bool) -> list[Params]:
+    """Return kernels with parameters that passed the gates."""
+    if dry:
+        cuts = [{"block_m": 16, "block_n": size} for size in (64, 32)]
+        return [{"kernel": "portable", "params": cut} for cut in cuts]
+    if name == "flags":
+        stock, *others = flag_candidates(spec, tokens)
+        passed = through_gates(spec.name, "ogs_flags", others)  # stock is always asked
+        return [{"kernel": "ogs_flags", "params": params} for params in (stock, *passed)]
+    mean = tokens * spec.top_k / spec.experts
+    drawn = {
+        "decode_sm90": list(decode_candidates(spec, tokens)) if mean <= 32 else [],
+        "wgmma_sm90": list(wgmma_candidates(spec, tokens)) if mean >= 8 else [],
+    }
+    return [
+        {"kernel": kernel, "params": params}
+        for kernel, cuts in drawn.items()
+        if cuts
+        for params in through_gates(spec.name, kernel, cuts)
+    ]
 
 
-def _load(kernel: str, params: Params) -> Load:
-    if kernel == "ogs_flags":
+def _load(plan: Params) -> Load:
+    if plan["kernel"] == "ogs_flags":
         from serving.moe.peers.triton_kernels import load_with
 
-        return load_with(params)
-    return (load_portable if kernel == "portable" else load_decode)(params)
+        return load_with(plan["params"])
+    return load_ours(plan["kernel"], plan["params"])
 
 
 def _parser() -> argparse.ArgumentParser:

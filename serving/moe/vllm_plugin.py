@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from serving.moe import ogs_flags
+from serving.moe.spec import MoESpec
 from serving.moe.switches import Switches, read_switches
 from serving.moe.tables import (
     COMMITTED,
     FOR_FLAGS,
+    Entry,
     Machine,
     Table,
     TableError,
@@ -38,6 +40,10 @@ def register() -> None:
     if switches.mode == "off":
         return
     reason = _install(switches)
+    if reason is None and switches.mode == "kernels":
+        from serving.moe.vllm_experts import register_experts
+
+        reason = register_experts(lambda spec: _find_plans(switches, spec))
     if reason:
         LOG.info("MoE kernels as vLLM has them: %s", reason)
 
@@ -96,11 +102,22 @@ def _install(switches: Switches) -> str | None:
 
     stock = matmul_ogs.make_opt_flags
     if not isinstance(stock, ChooseByTable):
-        folders = [COMMITTED, *([switches.tables] if switches.tables else [])]
-        matmul_ogs.make_opt_flags = ChooseByTable(
-            stock, this_machine, lambda: read_tables(*folders)
-        )
+        matmul_ogs.make_opt_flags = ChooseByTable(stock, this_machine, lambda: _tables(switches))
     return None
+
+
+def _tables(switches: Switches) -> list[Table]:
+    return read_tables(COMMITTED, *([switches.tables] if switches.tables else []))
+
+
+def _find_plans(switches: Switches, spec: MoESpec) -> tuple[tuple[Entry, ...], str]:
+    """Return plans for a model on this machine; a table that cannot be read is no table."""
+    from serving.moe.dispatch import find_plans
+
+    try:
+        return find_plans(_tables(switches), this_machine(), spec)
+    except (TableError, OSError) as error:
+        return (), str(error)
 
 
 def name_bundled_kernels() -> bool:

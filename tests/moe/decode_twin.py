@@ -20,7 +20,7 @@ from serving.moe.layout import PackedWeights
 from serving.moe.routing import Tiles
 from serving.moe.spec import MoESpec
 
-SOURCE = Path(serving.moe.__path__[0]) / "kernels" / "decode_sm90.py"
+KERNELS = Path(serving.moe.__path__[0]) / "kernels"
 LANES = np.arange(32)
 G, T = LANES // 4, LANES % 4
 
@@ -31,30 +31,30 @@ OPERATIONS: dict[str, Callable[..., NDArray[np.uint32]]] = {
     "and": np.bitwise_and,
     "or": np.bitwise_or,
     "shl": np.left_shift,
+    "mul": lambda a, b: (a.view(np.float16) * b.view(np.float16)).view(np.uint32),
 }
 
 
-def ptx() -> str:
-    """Return the kernel's inline assembly without importing the kernel."""
-    for node in ast.parse(SOURCE.read_text()).body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "UNPACK":
+def ptx(file: str = "decode_sm90.py", name: str = "UNPACK") -> str:
+    """Return a kernel's inline assembly without importing the kernel."""
+    for node in ast.parse((KERNELS / file).read_text()).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
             call = node.value
             assert isinstance(call, ast.Call)
             return str(ast.literal_eval(call.args[0]))
     raise AssertionError("no inline assembly")
 
 
-def run_ptx(text: str, word: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """Execute mov, and, or and shl on 32-bit words; return the four outputs as [..., 4]."""
-    known = {"$4": word}
+def run_ptx(text: str, *inputs: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Execute mov, and, or, shl and mul.f16x2 on 32-bit words; return the outputs as [..., 4]."""
+    known = {f"${4 + number}": word for number, word in enumerate(inputs)}
 
     def value(name: str) -> NDArray[np.uint32]:
         return known[name] if name in known else np.uint32(int(name, 0))  # type: ignore[return-value]
 
-    for operation, operands in re.findall(r"(\w+)\.b32 ([^;]+);", text.partition(";")[2]):
+    for operation, operands in re.findall(r"(\w+)\.(?:b32|f16x2) ([^;]+);", text.partition(";")[2]):
         target, *rest = [each.strip() for each in operands.split(",")]
-        inputs = [value(each) for each in rest]
-        known[target] = OPERATIONS[operation](*inputs)
+        known[target] = OPERATIONS[operation](*(value(each) for each in rest))
     return np.stack([known[f"${number}"] for number in range(4)], -1)
 
 

@@ -28,6 +28,11 @@ DECODE: list[dict[str, Any]] = [
     {"bm": 8, "r13": 2, "nw13": 4, "r2": 2, "nw2": 2, "split": 3},
     {"bm": 16, "r13": 2, "nw13": 2, "r2": 2, "nw2": 2},
 ]
+WGMMA: list[dict[str, Any]] = [
+    {"bm": 32, "r13": 2, "stages": 5},
+    {"bm": 64, "r13": 2, "stages": 3},
+    {"bm": 128, "r13": 2, "stages": 3},
+]
 POINTS = (1, 256, 1024)
 REFUSED = {
     ("3.8.0", 64): {"registers are spilled"},  # fits in Triton 3.6
@@ -47,6 +52,7 @@ def plans() -> list[dict[str, Any]]:
         }
         for tokens in POINTS
     ]
+    wide = [{"model": "gpt-oss-20b", "kernel": "wgmma_sm90", "params": each} for each in WGMMA]
     stock = {"model": "gpt-oss-20b", "kernel": "ogs_flags", "params": {"w13": {}, "w2": {}}}
     committed = [
         {"model": table.spec.name, "kernel": kernel, "params": dict(entry.params)}
@@ -56,7 +62,7 @@ def plans() -> list[dict[str, Any]]:
             *((entry.kernel, entry) for entry in table.plans),
         ]
     ]
-    return [*decode, *flags, stock, *committed]
+    return [*decode, *wide, *flags, stock, *committed]
 
 
 @functools.cache
@@ -115,6 +121,16 @@ def test_the_decode_kernel_keeps_its_promises(triton: str) -> None:
         for report in each["reports"]:
             assert report["shared"] == 0
             assert not [name for name in report["loop"] if name.startswith(("SHFL", "LDS", "BAR"))]
+
+
+@EACH
+@pytest.mark.timeout(1500)
+def test_many_tokens_are_multiplied_by_warpgroups(triton: str) -> None:
+    told = [each for each in verdicts(triton) if each["plan"]["kernel"] == "wgmma_sm90"]
+    assert len(told) == len(WGMMA)
+    for report in (report for each in told for report in each["reports"]):
+        assert any(name.startswith("HGMMA") for name in report["loop"])
+        assert not [name for name in report["loop"] if name.startswith(("SHFL", "PRMT"))]
 
 
 def _print(triton: str, told: list[dict[str, Any]]) -> None:

@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 
 from serving.moe.spec import BUCKETS, GPT_OSS_20B, GPT_OSS_120B
 from serving.moe.tables import Machine, read_table
-from serving.moe.tune import decode_candidates, flag_candidates, halve, write_table
+from serving.moe.tune import (
+    decode_candidates,
+    flag_candidates,
+    halve,
+    wgmma_candidates,
+    write_table,
+)
 
 HERE = Machine("NVIDIA H200", 90, "3.6.0", "aaaa", "bbbb")
 
@@ -52,6 +58,17 @@ def test_every_decode_candidate_divides_the_model() -> None:
                 assert 360 % (cut["r13"] * cut["nw13"]) == 0
                 assert 180 % (cut["r2"] * cut["nw2"]) == 0
                 assert 45 % cut["u13"] == 45 % cut["split"] == 45 // cut["split"] % cut["u2"] == 0
+
+
+def test_every_wgmma_candidate_divides_the_model() -> None:
+    for spec in (GPT_OSS_20B, GPT_OSS_120B):
+        for tokens in BUCKETS:
+            candidates = list(wgmma_candidates(spec, tokens))
+            assert candidates
+            for cut in candidates:
+                assert (
+                    5760 % (64 * cut["r13"]) == 2880 % (64 * cut["r2"]) == 45 % cut["stages"] == 0
+                )
 
 
 def test_stock_flags_and_the_starting_point_are_among_the_candidates() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from serving.moe import vllm_experts
 from serving.moe.ogs_flags import HANDSHAKE
 from serving.moe.tables import digest
 from serving.moe.vllm_plugin import KNOWN_KERNELS
@@ -19,6 +20,7 @@ EACH = pytest.mark.parametrize("version", VERSIONS)
 
 MOE = "model_executor/layers/fused_moe"
 KERNELS = "third_party/triton_kernels"
+METHOD = "model_executor/layers/quantization/mxfp4.py"
 
 
 def tree(version: str, path: str) -> ast.Module:
@@ -109,21 +111,51 @@ def test_the_bundled_kernels_are_the_ones_we_know(version: str) -> None:
 
 
 @EACH
-def test_the_seams_for_a_kernel_of_our_own_are_there(version: str) -> None:
-    """Not used yet: they say whether the experts class can still be put in from outside."""
+def test_a_quantisation_can_be_registered_anew_under_its_name(version: str) -> None:
     registry = "model_executor/layers/quantization/__init__.py"
-    assert parameters(defined(version, registry, "register_quantization_config")) == [
-        "quantization"
-    ]
-    method = "model_executor/layers/quantization/mxfp4.py"
-    setup = defined(version, method, "GptOssMxfp4MoEMethod", "_setup_kernel")
-    assert parameters(setup)[2:] == [
-        "w13", "w2", "w13_scale", "w2_scale", "w13_bias", "w2_bias",
+    register = defined(version, registry, "register_quantization_config")
+    assert parameters(register) == ["quantization"]
+    lookup = ast.unparse(defined(version, registry, "get_quantization_config"))
+    assert "method_to_config.update(_CUSTOMIZED_METHOD_TO_QUANT_CONFIG)" in lookup
+    name = ast.unparse(defined(version, METHOD, "GptOssMxfp4Config", "get_name"))
+    assert f"return '{vllm_experts.NAME}'" in name
+    make = defined(version, METHOD, "Mxfp4Config", "get_quant_method")
+    assert parameters(make) == ["self", "layer", "prefix"]
+
+
+@EACH
+def test_the_method_lays_out_weights_where_we_do(version: str) -> None:
+    setup = defined(version, METHOD, "GptOssMxfp4MoEMethod", "_setup_kernel")
+    assert parameters(setup)[1:] == [
+        "layer", "w13", "w2", "w13_scale", "w2_scale", "w13_bias", "w2_bias",
     ]  # fmt: skip
-    name = "get_quant_method" if version == "0.26.0" else "_make_moe_method"
-    owner = "Mxfp4Config" if version == "0.26.0" else "GptOssMxfp4Config"
-    assert parameters(defined(version, method, owner, name))[0] == "self"
-    apply = defined(version, f"{MOE}/modular_kernel.py", "FusedMoEExpertsMonolithic", "apply")
-    assert parameters(apply)[1:5] == ["hidden_states", "w1", "w2", "router_logits"]
+    body = ast.unparse(setup)
+    used_too = (
+        "moe_config=self.moe",
+        "mxfp4_backend=self.mxfp4_backend",
+        "routing_tables=layer._expert_routing_tables()",
+        "self.moe_quant_config =",
+    )
+    for used in used_too:
+        assert used in body, used
     made = parameters(defined(version, f"{MOE}/oracle/mxfp4.py", "make_mxfp4_moe_kernel"))
-    assert made[:4] == ["moe_quant_config", "moe_config", "experts_cls", "mxfp4_backend"]
+    assert made[:5] == [
+        "moe_quant_config", "moe_config", "experts_cls", "mxfp4_backend", "routing_tables",
+    ]  # fmt: skip
+    quant = parameters(defined(version, f"{MOE}/config.py", "mxfp4_w4a16_moe_quant_config"))
+    assert quant[:4] == ["w1_scale", "w2_scale", "w1_bias", "w2_bias"]
+
+
+@EACH
+def test_the_experts_that_we_inherit_from_are_called_as_ours_are(version: str) -> None:
+    stock = f"{MOE}/experts/gpt_oss_triton_kernels_moe.py"
+    apply = defined(version, stock, "OAITritonMxfp4ExpertsMonolithic", "apply")
+    assert parameters(apply)[1:5] == ["hidden_states", "w1", "w2", "router_logits"]
+    kernel = defined(version, f"{MOE}/modular_kernel.py", "FusedMoEKernel")
+    assert "return self.impl.fused_experts" in ast.unparse(kernel)
+    config = ast.unparse(defined(version, f"{MOE}/config.py", "FusedMoEConfig"))
+    for field in ("num_experts", "experts_per_token", "hidden_dim", "is_lora_enabled"):
+        assert f"{field}: " in config, field
+    parallel = ast.unparse(defined(version, f"{MOE}/config.py", "FusedMoEParallelConfig"))
+    for field in ("tp_size", "ep_size", "dp_size"):
+        assert f"{field}: int" in parallel, field

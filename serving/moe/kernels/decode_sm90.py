@@ -84,10 +84,11 @@ def moe(
     plan: DecodePlan,
     *,
     out_dtype: torch.dtype = torch.bfloat16,
+    routed: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """Compute the block for tokens [M, H]; nothing is asked of the device in between."""
     plan.check(spec)
-    ids, shares = route(x, weights, spec)
+    ids, shares = routed or route(x, weights, spec)
     tiles = make_tiles(ids, experts=spec.experts, block=plan.bm)
     activated = gate_up(prepare(x), weights, spec, tiles, plan)
     return combine(

@@ -27,11 +27,12 @@ def moe(
     spec: MoESpec,
     *,
     out_dtype: torch.dtype = torch.bfloat16,
+    routed: tuple[Tensor, Tensor] | None = None,
     block_m: int = 16,
     block_n: int = 64,
 ) -> Tensor:
     """Compute the block for tokens [M, H]; every value of the output is written."""
-    ids, shares = route(x, weights, spec)
+    ids, shares = routed or route(x, weights, spec)
     tiles = make_tiles(ids, experts=spec.experts, block=block_m)
     activated = gate_up(x, weights, spec, tiles, block_m=block_m, block_n=block_n)
     outputs = down(activated, shares, weights, spec, tiles, block_m=block_m, block_n=block_n)
