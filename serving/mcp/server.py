@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 from mcp.server import MCPServer
@@ -31,9 +33,10 @@ Call = Callable[[Context[Any, Any], str, str], Awaitable[Json]]
 
 def build(call: Call, *, version: str) -> MCPServer[Any]:
     """Return a server whose two tools are run by `call`."""
-    server: MCPServer[Any] = MCPServer(
-        "footnote", title="Footnote", instructions=INSTRUCTIONS, version=version
-    )
+    with _logging_as_it_is():
+        server: MCPServer[Any] = MCPServer(
+            "footnote", title="Footnote", instructions=INSTRUCTIONS, version=version
+        )
 
     @server.tool(annotations=READ_ONLY)
     async def search(query: Query, ctx: Context[Any, Any]) -> Json:
@@ -46,3 +49,14 @@ def build(call: Call, *, version: str) -> MCPServer[Any]:
         return await call(ctx, "fetch", id)
 
     return server
+
+
+@contextmanager
+def _logging_as_it_is() -> Iterator[None]:
+    """Keep the library from sending everybody's log to stderr: it does where no handler is."""
+    root, nothing = logging.getLogger(), logging.NullHandler()
+    root.addHandler(nothing)
+    try:
+        yield
+    finally:
+        root.removeHandler(nothing)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from fastapi import FastAPI
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
+from mcp.server import MCPServer
 from mcp.types import CallToolResult, TextContent
 
 from knowledge.errors import IndexUnavailable
@@ -18,6 +20,7 @@ from knowledge.models import Passage, Principal
 from knowledge.settings import Settings
 from serving.api import create_app
 from serving.mcp import tools
+from serving.mcp.server import build
 from tests.house import Keys, QuickHouse, bearer
 
 ALICE = Principal("alice", groups=frozenset({"hr"}))
@@ -166,3 +169,22 @@ def test_a_store_that_is_down_is_said_to_be_down(world: World) -> None:
     result = world.agent(world.keys.alice, steps, app)
     assert result.is_error
     assert "the index could not search" in said(result)
+
+
+def test_making_a_server_leaves_the_logs_of_the_process_alone() -> None:
+    root = logging.getLogger()
+    kept = root.handlers[:]
+    root.handlers[:] = []  # pytest's own, which hide what happens elsewhere
+    try:
+        before = root.level
+        build(call=_never, version="1")
+        assert (root.handlers, root.level) == ([], before)
+        MCPServer("control")
+        assert root.handlers != []
+    finally:
+        root.handlers[:] = kept
+        root.setLevel(before)
+
+
+async def _never(*_: object) -> dict[str, Any]:
+    raise AssertionError
