@@ -235,7 +235,8 @@ class World:
         return chance.choice([*self.papers, ABSENT])
 
     def _call(self, user: str, method: str, path: str, **content: Any) -> Any:  # noqa: ANN401
-        return self.client.request(method, path, headers=bearer(user), **content)
+        headers = bearer(user) | content.pop("headers", {})
+        return self.client.request(method, path, headers=headers, **content)
 
     # --- the model ------------------------------------------------------------------------------
 
@@ -391,6 +392,24 @@ def neighbours(world: World, chance: Random, user: str) -> str | None:
     return f"{wrong} of {hit.document_id}" if wrong else None
 
 
+def agent(world: World, chance: Random, user: str) -> str | None:
+    """Use a tool as an agent would; a document can be fetched when it may be read."""
+    document_id = world._any(chance)
+    name, given = chance.choice((
+        ("search", {"query": question(world, chance)}), ("fetch", {"id": document_id}),
+    ))  # fmt: skip
+    call = {"method": "tools/call", "params": {"name": name, "arguments": given}}
+    accept = {"Accept": "application/json, text/event-stream"}
+    body = {"jsonrpc": "2.0", "id": 1, **call}
+    reply = world._call(user, "POST", "/mcp", json=body, headers=accept)
+    told = reply.json()["result"]
+    said = str(told.get("structuredContent", ""))
+    known = set(IDENTITY.findall(said)) & world.papers.keys()
+    if name == "fetch" and told.get("isError", False) is (document_id in world.readable(user)):
+        return f"fetching {document_id} gives {told}"
+    return shown(world, user, {}, known, set(MARK.findall(said)), exact=False)
+
+
 def first_key(world: World, chance: Random, user: str) -> str | None:
     """Look at what the index alone would give away; a late one may give too much."""
     if world.late:
@@ -435,6 +454,7 @@ LOOKS = (
     ("one document", one),
     ("own work", own),
     ("neighbours", neighbours),
+    ("an agent", agent),
     ("the index alone", first_key),
     ("the catalog alone", second_key),
 )
