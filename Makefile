@@ -31,7 +31,7 @@ run: $(RUNTIME)  ## start the API and the page on this machine
 	@$(BIN)/footnote serve --ui
 
 test: $(TOOLS)   ## all tests that take no special hardware and no long time
-	$(BIN)/pytest -m 'not ($(LONG))' $(PYTEST)
+	$(BIN)/pytest -n auto --dist loadfile -m 'not ($(LONG))' $(PYTEST)
 
 check: lint types layers  ## style, types, and who may import whom
 

@@ -25,8 +25,13 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("footnote")
 
 
-def pytest_configure() -> None:
-    """Guard this process and all children before a test module is even imported."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Guard this process and all children before a test module is even imported.
+
+    One that only hands tests to other processes has none to guard, and they guard themselves.
+    """
+    if config.getoption("dist", "no") != "no":
+        return
     REPORT.touch()
     loopback_only.install(REPORT)
     ENVIRONMENT.setenv("PYTHONPATH", str(GUARD), prepend=os.pathsep)

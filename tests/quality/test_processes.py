@@ -20,8 +20,8 @@ while time.process_time() < 0.3: pass
 def test_what_a_child_used_counts_while_it_runs_and_after_it_has_ended() -> None:
     with measured(os.getpid()) as use:
         subprocess.run([sys.executable, "-c", BUSY], check=True)
-    assert 0.3 <= use.cpu < 10
-    assert use.wall >= 0.3
+    assert 0.29 <= use.cpu < 10  # clocks of the system tick in hundredths
+    assert use.wall >= 0.29
     assert use.peak_mb > 0
 
 
