@@ -28,8 +28,7 @@ def pack(
     the later one loses the overlap. A passage that does not fit is skipped for a smaller one; only
     when the very first does not fit is it cut to its leading sentences, so that a small budget
     still gives an answer. More than `per_document` passages of one document only come in after
-    those of all others. `span` always cuts the revision to exactly `text`. What comes of one
-    document stands together, in its own order; the document with the best passage is first.
+    those of all others. `span` always cuts the revision to exactly `text`.
     """
     packed: list[Passage] = []
     tokens = 0
@@ -43,7 +42,7 @@ def pack(
         elif not packed and (short := _shorten(passage, budget, cost)):
             packed.append(short)
             tokens += cost(short)
-    return Context(question=question, passages=tuple(_in_reading_order(packed)), tokens=tokens)
+    return Context(question=question, passages=tuple(packed), tokens=tokens)
 
 
 def cut(passage: Passage, span: Span) -> Passage:
@@ -94,13 +93,6 @@ def _fairly(passages: Iterable[Passage], per_document: int | None) -> Iterator[P
         else:
             rest.append(passage)
     yield from rest
-
-
-def _in_reading_order(passages: Sequence[Passage]) -> list[Passage]:
-    first: dict[str, int] = {}
-    for passage in sorted(passages, key=lambda each: each.rank):
-        first.setdefault(passage.document.id, len(first))
-    return sorted(passages, key=lambda each: (first[each.document.id], each.span))
 
 
 def _without(passage: Passage, covered: list[Span]) -> Passage | None:

@@ -95,7 +95,7 @@ def test_neighbours_that_are_packed_themselves_are_not_repeated() -> None:
 def test_the_best_passage_grows_first_and_only_while_tokens_are_left() -> None:
     page = Page(*PROSE)
     whole = cost(page.found(1)[0]) * 2
-    assert texts(page, 3, 1, budget=whole + 4) == ["Part 1 of it.", "Part 3 of it.\nPart 4 of it."]
+    assert texts(page, 3, 1, budget=whole + 4) == ["Part 3 of it.\nPart 4 of it.", "Part 1 of it."]
 
 
 def test_what_is_no_longer_readable_does_not_grow() -> None:
