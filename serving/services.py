@@ -20,6 +20,7 @@ from knowledge.models import (
 from knowledge.ports import Intake, Jobs, Library, Sources
 from serving.auth import Gate
 from serving.events import Event
+from serving.metrics import Metrics, Stock
 
 
 class Searching(Protocol):
@@ -77,6 +78,8 @@ class Services:
     """What keeps sources in sync; None where nothing does."""
     reindexer: Reindexing | None = None
     """What builds generations of the index; None where nothing does."""
+    metrics: Metrics = field(default_factory=lambda: Metrics(Stock))
+    """Counts searches and answers, and asks for the rest when it is scraped."""
     version: str = ""
     effort: Effort = Effort.LOW
     """Used where the question names none."""

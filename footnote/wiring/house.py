@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from footnote.wiring.upkeep import Upkeep
 from knowledge.errors import FootnoteError
-from knowledge.models import Effort, Gap, Refused
+from knowledge.models import Effort, FeedState, Gap, Refused
 from knowledge.settings import Settings
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from retrieval.retriever import Retriever
     from serving.answer import Answerer
     from serving.auth import Gate
+    from serving.metrics import Stock
     from serving.services import Services
 
 VERSION = version("footnote")
@@ -115,6 +116,7 @@ class House(Upkeep):
     @cached_property
     def services(self) -> Services:
         """What the HTTP API stands on."""
+        from serving.metrics import Metrics
         from serving.services import Services
 
         return Services(
@@ -129,10 +131,37 @@ class House(Upkeep):
             refusals=self.refusals,
             gaps=self.gaps,
             reindexer=self.reindexer,
+            metrics=Metrics(self.stock),
             version=VERSION,
             effort=Effort(self.settings.effort),
             max_upload_bytes=self._max_bytes,
             operator=self.settings.embedded,
+        )
+
+    def stock(self) -> Stock:
+        """Count what there is, for monitoring."""
+        from serving.metrics import SourceState, Stock
+
+        counts = self.catalog.counts()
+        return Stock(
+            documents=counts.documents,
+            passages=counts.chunks,
+            points=self.index.count(),
+            generation=self.spaces.live_generation().number,
+            revisions=counts.revisions,
+            jobs=counts.jobs,
+            refused=counts.failures,
+            quarantined=self.catalog.quarantine_size(),
+            sources=[
+                SourceState(
+                    id=feed.id,
+                    documents=fresh.documents,
+                    failed=feed.state is FeedState.FAILED,
+                    p50=fresh.p50,
+                    p95=fresh.p95,
+                )
+                for feed, fresh in self.keeper.feeds()
+            ],
         )
 
     def refusals(self) -> list[Refused]:

@@ -19,7 +19,7 @@ from fastapi.security import HTTPBearer
 from pydantic import BaseModel
 
 from serving import schemas
-from serving.api import documents, jobs, machine, questions, sources
+from serving.api import documents, jobs, machine, monitoring, questions, sources
 from serving.api.guard import Doorman, Guarded, GuardedUpload
 from serving.mcp.endpoint import Endpoint
 from serving.refusal import Responses, documented, install
@@ -152,6 +152,15 @@ TABLE = (
     Row("GET", "/v1/quarantine", jobs.quarantine, schemas.QuarantineOut, (422, 503)),
     Row("POST", "/v1/quarantine/{refused_id}/retry", jobs.free, schemas.QuarantinedOut, _ONE),
     Row("GET", "/v1/collections", documents.collections, schemas.CollectionsOut, (503,)),
+    Row(
+        "GET",
+        "/metrics",
+        monitoring.metrics,
+        None,
+        (503,),
+        also=monitoring.SCRAPED,
+        more=_PLAIN,
+    ),
 )
 SOURCES_TABLE = (
     Row("GET", "/v1/sources", sources.sources, schemas.SourcesOut, (503,)),

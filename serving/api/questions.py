@@ -82,21 +82,32 @@ async def _event_stream(
         yield wire.sse(*wire.event_json(failed))
 
 
-def _events(services: Services, question: Question, who: Principal) -> AsyncGenerator[Event, None]:
-    """Open the stream as what it is, so that a caller who leaves can close it at once."""
-    return cast("AsyncGenerator[Event, None]", services.answerer.stream(question, who))
+async def _events(
+    services: Services, question: Question, who: Principal
+) -> AsyncGenerator[Event, None]:
+    """Pass the stream on and count how it ends; a caller who leaves closes it at once."""
+    stream = cast("AsyncGenerator[Event, None]", services.answerer.stream(question, who))
+    async with aclosing(stream) as events:
+        async for event in events:
+            if isinstance(event, AnswerEvent):
+                extractive = event.answer.extractive
+                services.metrics.answered(event.answer.verdict, extractive=extractive)
+            elif isinstance(event, ErrorEvent):
+                services.metrics.failed()
+            yield event
 
 
 async def search(body: schemas.SearchIn, who: Who, services: House) -> Response:
     """Find the passages that fit a query best, among those the caller may read."""
     find = services.retriever.search
-    passages = await asyncio.to_thread(
-        find,
-        body.query,
-        who,
-        collection=body.collection,
-        document_ids=body.document_ids,
-        filters=body.filters.made() if body.filters else UNFILTERED,
-        limit=body.limit,
-    )
+    with services.metrics.searching():
+        passages = await asyncio.to_thread(
+            find,
+            body.query,
+            who,
+            collection=body.collection,
+            document_ids=body.document_ids,
+            filters=body.filters.made() if body.filters else UNFILTERED,
+            limit=body.limit,
+        )
     return JSONResponse(wire.passages_json(passages, explain=body.explain))

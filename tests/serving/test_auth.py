@@ -250,6 +250,7 @@ GUARDED = {
     "POST /v1/quarantine/{refused_id}/retry": (404, 200, 200),
     "GET /v1/collections": (200, 200, 200),
     "GET /v1/coverage": (403, 403, 200),
+    "GET /metrics": (403, 403, 200),
     "GET /v1/sources": (403, 403, 200),
     "POST /v1/sources": (403, 403, 403),  # a folder is added where it lies
     "GET /v1/sources/{source_id}": (403, 403, 200),
