@@ -10,6 +10,8 @@ import typer.main
 
 from footnote.__main__ import app
 from knowledge.settings import OF_COMPOSE, Settings, TestSettings
+from serving.api import OPERATOR_TABLE, SOURCES_TABLE, TABLE
+from serving.mcp.endpoint import PATH
 from tests.service import ROOT
 
 PAGES = [
@@ -25,12 +27,13 @@ LINK = re.compile(r"\]\((?!http)([^)#]+)\)")
 TARGET = re.compile(r"(?:`|^)make ([a-z-]+)", re.MULTILINE)
 COMMAND = re.compile(r"(?:`|bin/|^)footnote ((?:keys |access |source )?[a-z]+)", re.MULTILINE)
 SETTING = re.compile(r"\bFOOTNOTE_([A-Z_]+[A-Z])\b")
+ROUTE = re.compile(r"(?:`|\b(?:GET|POST|PUT|PATCH|DELETE) )(/(?:v1/|metrics|mcp|openapi)[\w/{}.]*)")
 ASSIGNED = re.compile(r"^(?:# )?FOOTNOTE_([A-Z_]+)=(.*)$", re.MULTILINE)
 
 
 def test_the_patterns_find_what_they_look_for() -> None:
     told = "".join(page.read_text() for page in PAGES)
-    for pattern in (FILE, LINK, TARGET, COMMAND, SETTING):
+    for pattern in (FILE, LINK, TARGET, COMMAND, SETTING, ROUTE):
         assert len(pattern.findall(told)) > 5, pattern.pattern
 
 
@@ -55,6 +58,15 @@ def test_a_page_names_targets_and_commands_that_exist(page: Path) -> None:
 def test_a_page_names_settings_that_exist(page: Path) -> None:
     known = {*Settings.model_fields, *TestSettings.model_fields, *OF_COMPOSE}
     assert {name.lower() for name in SETTING.findall(page.read_text())} <= known
+
+
+@EACH
+def test_a_page_names_routes_that_exist(page: Path) -> None:
+    tables = (*TABLE, *SOURCES_TABLE, *OPERATOR_TABLE)
+    routes = [row.path for row in tables] + ["/v1/health", "/openapi.json", PATH]
+    shapes = [re.compile(re.sub(r"\\{\w+\\}", r"[^/]+", re.escape(path))) for path in routes]
+    named = {name.rstrip(".") for name in ROUTE.findall(page.read_text())}
+    assert [name for name in named if not any(shape.fullmatch(name) for shape in shapes)] == []
 
 
 def test_the_example_of_an_environment_shows_every_setting_with_its_default() -> None:
