@@ -16,6 +16,7 @@ WIDTH = 96
 _VERDICTS = {
     "answered": "answered",
     "partly": "partly answered",
+    "unsupported": "not supported by the documents it cites",
     "not_found": "not found in the documents",
 }
 

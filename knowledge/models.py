@@ -799,11 +799,38 @@ class Citation:
     external_id: str | None = None
 
 
+class Backing(StrEnum):
+    """How far a sentence of an answer is carried by the passages it cites."""
+
+    SUPPORTED = "supported"
+    PARTLY = "partly"
+    UNSUPPORTED = "unsupported"
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One sentence of an answer that claims something, held against what it cites."""
+
+    span: Span
+    """In characters of the answer's text; its marks are part of it."""
+    numbers: tuple[int, ...]
+    """The passages it cites."""
+    backing: Backing
+    support: float
+    """How far the best quote carries it, 0..1."""
+    reasons: tuple[str, ...] = ()
+    """What is missing, such as `uncited`, `weak`, `number:15`, `name:Lee`, `negation`."""
+
+
 class Verdict(StrEnum):
     """What kind of answer it is."""
 
     ANSWERED = "answered"
+    """Every statement is supported."""
     PARTLY = "partly"
+    """Some are, or it says itself that something is missing."""
+    UNSUPPORTED = "unsupported"
+    """No statement is carried by what it cites, and the site shows such answers."""
     NOT_FOUND = "not_found"
 
 
@@ -842,3 +869,5 @@ class Answer:
     """Citation marks the model wrote that pointed at nothing; removed from the text."""
     usage: Usage = Usage()
     timings_ms: Mapping[str, float] = field(default_factory=dict)
+    statements: tuple[Statement, ...] = ()
+    """Its sentences that claim something, in order; lead-ins and headings claim nothing."""

@@ -16,9 +16,19 @@ from knowledge.errors import (
     IndexUnavailable,
     ModelError,
 )
-from knowledge.models import Answer, Citation, Context, Principal, Question, Usage, Verdict
+from knowledge.models import (
+    Answer,
+    Backing,
+    Citation,
+    Context,
+    Principal,
+    Question,
+    Statement,
+    Usage,
+    Verdict,
+)
 from knowledge.ports import Generator
-from serving.cite import resolve, uncited
+from serving.cite import resolve
 from serving.events import (
     AnswerEvent,
     CitationEvent,
@@ -30,6 +40,7 @@ from serving.events import (
 )
 from serving.markers import MarkerNormaliser
 from serving.prompt import CUT_SHORT, NOT_FOUND_ANSWER, may_say_not_found
+from serving.verify import verify
 
 T = TypeVar("T")
 
@@ -117,6 +128,7 @@ class _Draft:
         self.text = ""
         """All that was shown so far, joined."""
         self.citations: tuple[Citation, ...] = ()
+        self.statements: tuple[Statement, ...] = ()
         self._context = context
         self._clock = clock
         self._reason = "" if stands_in_for is None else f"{stands_in_for} ({stands_in_for.code})"
@@ -140,13 +152,14 @@ class _Draft:
                 return
         for shown in self._end():
             yield shown
-        self._check()
+        await asyncio.to_thread(self._check)
 
     def answer(self) -> Answer:
         """Return the complete draft as an answer."""
         return Answer(
             text=self.text,
             citations=self.citations,
+            statements=self.statements,
             verdict=self._verdict(),
             model=self.generator.name,
             effort=self._context.question.effort,
@@ -194,16 +207,21 @@ class _Draft:
             yield rest
 
     def _check(self) -> None:
-        """Resolve the citations; a model's text without any is not an answer."""
+        """Resolve and verify the citations; a model's text without any is not an answer."""
         if self._found:
-            self.citations = resolve(self.text, self._context)
+            verified = verify(self.text, self._context)
+            self.citations, self.statements = verified.citations, verified.statements
             if not self.citations:
                 self.failure = ModelError("The model's answer cited nothing.", code="uncited")
+            self._clock.mark("verification")
 
     def _verdict(self) -> Verdict:
         if not self._found:
             return Verdict.NOT_FOUND
-        if self._cut_short or uncited(self.text):
+        backings = {statement.backing for statement in self.statements}
+        if backings == {Backing.UNSUPPORTED}:
+            return Verdict.UNSUPPORTED
+        if self._cut_short or backings - {Backing.SUPPORTED}:
             return Verdict.PARTLY
         return Verdict.ANSWERED
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from knowledge.models import Block, BlockKind, Box, Citation, Context, Passage, Span
 from knowledge.terms import terms
@@ -26,6 +28,8 @@ class Claim:
 
     text: str
     numbers: tuple[int, ...]
+    span: Span
+    """In characters of the answer, its marks included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,30 +62,33 @@ def resolve(text: str, context: Context) -> tuple[Citation, ...]:
 def claims(text: str) -> list[Claim]:
     """Split an answer into sentences; a mark belongs to the sentence it stands in or just after.
 
-    >>> claims("It is so.[1] It is not [2][3].")
-    [Claim(text='It is so.', numbers=(1,)), Claim(text='It is not.', numbers=(2, 3))]
+    >>> [(each.text, each.numbers) for each in claims("It is so.[1] It is not [2][3].")]
+    [('It is so.', (1,)), ('It is not.', (2, 3))]
     """
     bare, marks = _take_marks_out(text)
     spans = sentence_spans(bare)
-    numbers: list[list[int]] = [[] for _ in spans]
-    for position, number in marks:
-        at = max((i for i, span in enumerate(spans) if span.start < position), default=0)
-        if spans and number not in numbers[at]:
-            numbers[at].append(number)
-    return [Claim(span.cut(bare), tuple(cited)) for span, cited in zip(spans, numbers, strict=True)]
-
-
-def uncited(text: str) -> list[Claim]:
-    r"""Return the sentences that claim something and cite nothing; lead-ins and headings may.
-
-    >>> uncited("There are two:\n- One [1].\n- Two.")
-    [Claim(text='- Two.', numbers=())]
-    """
+    starts = [span.start for span in spans]
+    own: list[list[_Mark]] = [[] for _ in spans]
+    for mark in marks if spans else ():
+        own[max(0, bisect_left(starts, mark.at) - 1)].append(mark)
+    in_answer = _Places(marks)
     return [
-        claim
-        for claim in claims(text)
-        if not claim.numbers and terms(claim.text) and not _introduces(claim.text)
+        Claim(
+            span.cut(bare),
+            tuple(dict.fromkeys(mark.number for mark in cited)),
+            in_answer.place(span, cited),
+        )
+        for span, cited in zip(spans, own, strict=True)
     ]
+
+
+def states(claim: Claim) -> bool:
+    r"""Say whether a sentence claims something; headings and lead-ins without a mark do not.
+
+    >>> [states(each) for each in claims("There are two:\n- One [1].\n- Two.")]
+    [False, True, True]
+    """
+    return bool(claim.numbers) or bool(terms(claim.text) and not _introduces(claim.text))
 
 
 def best_quote(claim: str, passage: Passage) -> Quote:
@@ -145,18 +152,43 @@ class _Reading:
 _MARK = re.compile(r"(?<!\s)\s*+\[(\d+)\]")  # linear on any run of white space
 
 
-def _take_marks_out(text: str) -> tuple[str, list[tuple[int, int]]]:
-    """Return the text without marks, and where in it each mark stood: (position, number)."""
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    number: int
+    at: int
+    """Where it stood, in characters of the text without marks."""
+    span: Span
+    """In characters of the answer, with the white space before it."""
+
+
+def _take_marks_out(text: str) -> tuple[str, list[_Mark]]:
+    """Return the text without marks, and the marks."""
     pieces: list[str] = []
-    marks: list[tuple[int, int]] = []
+    marks: list[_Mark] = []
     position = start = 0
     for match in _MARK.finditer(text):
         piece = text[start : match.start()]
         pieces.append(piece)
         position += len(piece)
-        marks.append((position, int(match.group(1))))
+        marks.append(_Mark(int(match.group(1)), position, Span(*match.span())))
         start = match.end()
     return "".join([*pieces, text[start:]]), marks
+
+
+class _Places:
+    """Finds in an answer what stands in its text without marks."""
+
+    def __init__(self, marks: Sequence[_Mark]) -> None:
+        self._at = [mark.at for mark in marks]
+        self._before = [0, *accumulate(mark.span.end - mark.span.start for mark in marks)]
+
+    def place(self, span: Span, own: Sequence[_Mark]) -> Span:
+        """Return where a sentence stands in the answer, its own marks included."""
+        start = span.start + self._before[bisect_right(self._at, span.start)]
+        end = span.end + self._before[bisect_left(self._at, span.end)]
+        if own:
+            start, end = min(start, own[0].span.start), max(end, own[-1].span.end)
+        return Span(start, end)
 
 
 def _exact_form(text: str) -> str:

@@ -28,6 +28,7 @@ from knowledge.models import (
     LONGEST_QUESTION,
     TAG,
     UNFILTERED,
+    Backing,
     Effort,
     FeedState,
     Filters,
@@ -380,6 +381,16 @@ class CitationOut(_Out):
     support: float
 
 
+class StatementOut(_Out):
+    """A sentence of an answer, in characters of its text, and how far what it cites carries it."""
+
+    span: SpanOut
+    numbers: list[int]
+    backing: Backing
+    support: float
+    reasons: list[str]
+
+
 class UsageOut(_Out):
     """Tokens spent by the model."""
 
@@ -394,6 +405,7 @@ class AnswerOut(_Out):
     text: str
     verdict: Verdict
     citations: list[CitationOut]
+    statements: list[StatementOut]
     model: str
     effort: Effort
     extractive: bool

@@ -21,6 +21,7 @@ from knowledge.models import (
     Principal,
     Refused,
     Span,
+    Statement,
     Submission,
 )
 from serving.events import (
@@ -84,12 +85,24 @@ def citation_json(citation: Citation) -> Json:
     }
 
 
+def statement_json(statement: Statement) -> Json:
+    """Return one sentence of an answer and how far it is carried."""
+    return {
+        "span": _span(statement.span),
+        "numbers": list(statement.numbers),
+        "backing": statement.backing.value,
+        "support": round(statement.support, 4),
+        "reasons": list(statement.reasons),
+    }
+
+
 def answer_json(answer: Answer) -> Json:
     """Return a whole answer."""
     return {
         "text": answer.text,
         "verdict": answer.verdict.value,
         "citations": [citation_json(citation) for citation in answer.citations],
+        "statements": [statement_json(statement) for statement in answer.statements],
         "model": answer.model,
         "effort": answer.effort.value,
         "extractive": answer.extractive,

@@ -13,6 +13,7 @@ from ui.render import answer_html, passage_html, plain, quoted_html
 _VERDICTS = {
     Verdict.ANSWERED: "Answered from your documents",
     Verdict.PARTLY: "Answered in part",
+    Verdict.UNSUPPORTED: "Not supported by your documents",
     Verdict.NOT_FOUND: "Not found in your documents",
 }
 _STATES = {

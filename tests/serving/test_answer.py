@@ -18,6 +18,7 @@ from knowledge.errors import (
 from knowledge.models import (
     NOBODY,
     Answer,
+    Backing,
     Context,
     Delta,
     Effort,
@@ -104,7 +105,7 @@ def test_a_stream_tells_passages_then_text_then_citations_then_the_answer() -> N
     assert answer.verdict is Verdict.ANSWERED
     assert [citation.quote for citation in answer.citations] == ["Soup costs three euro."]
     assert (answer.model, answer.extractive, answer.fallback_reason) == ("parrot", False, "")
-    assert list(answer.timings_ms) == ["retrieval", "first_delta", "total"]
+    assert list(answer.timings_ms) == ["retrieval", "first_delta", "verification", "total"]
 
 
 def test_usage_and_effort_are_told_and_reasoning_is_not() -> None:
@@ -125,6 +126,21 @@ def test_marks_that_point_nowhere_are_counted() -> None:
 def test_a_sentence_without_a_mark_makes_the_answer_a_part() -> None:
     told = events(Parrot("Soup costs three euro [1]. Everybody loves it."))
     assert answer_in(told).verdict is Verdict.PARTLY
+
+
+def test_every_sentence_that_claims_something_is_judged_where_it_stands() -> None:
+    answer = answer_in(events(Parrot("Prices:\nSoup costs three euro [1]. It burned down [2].")))
+    told = [(each.span.cut(answer.text), each.backing) for each in answer.statements]
+    assert told == [
+        ("Soup costs three euro [1].", Backing.SUPPORTED),
+        ("It burned down [2].", Backing.UNSUPPORTED),
+    ]
+    assert answer.verdict is Verdict.PARTLY
+
+
+def test_an_answer_of_which_nothing_is_carried_is_not_called_an_answer() -> None:
+    answer = answer_in(events(Parrot("The canteen burned down [2].")))
+    assert answer.verdict is Verdict.UNSUPPORTED
 
 
 def test_the_extractive_writer_answers_and_says_what_it_is() -> None:

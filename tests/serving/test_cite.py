@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from knowledge.models import Block, BlockKind, Box, Context, Passage, Question, Span
-from serving.cite import best_quote, claims, quotable, resolve, uncited
+from serving.cite import best_quote, claims, quotable, resolve, states
 from tests.fakes import context, passage
 
 CANTEEN = (
@@ -140,7 +142,21 @@ def test_a_long_run_of_white_space_is_read_as_fast_as_words() -> None:
 
 def test_sentences_without_a_mark_are_told_apart_from_lead_ins() -> None:
     text = "# Prices\nThese are the prices:\n- Soup costs three [1].\n- Cake costs two.\nYes."
-    assert [claim.text for claim in uncited(text)] == ["- Cake costs two.", "Yes."]
+    told = [claim.text for claim in claims(text) if states(claim)]
+    assert told == ["- Soup costs three.", "- Cake costs two.", "Yes."]
+
+
+@given(st.lists(st.sampled_from(["Soup is", " ", ".", " [1]", "[2]", "\n- ", "So it is", "!"])))
+def test_sentences_with_their_marks_stand_apart_and_leave_no_mark_out(pieces: list[str]) -> None:
+    text = "".join(pieces)
+    spans = [claim.span for claim in claims(text)]
+    assert all(one.end <= other.start for one, other in pairwise(spans))
+    if spans:
+        covered = "".join(span.cut(text) for span in spans)
+        assert covered.count("[") == text.count("[")
+    for claim in claims(text):
+        bare = re.sub(r"\s*\[\d\]", "", claim.span.cut(text))
+        assert bare.strip() == claim.text
 
 
 WORDS = st.sampled_from(
