@@ -844,12 +844,24 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call that a model asks for; nothing of it has been checked."""
+
+    id: str
+    name: str
+    arguments: str
+    """JSON, if the model wrote it well."""
+
+
+@dataclass(frozen=True, slots=True)
 class Delta:
     """A piece of a generator's stream; reasoning is kept apart and never shown to staff."""
 
     text: str = ""
     reasoning: str = ""
     usage: Usage | None = None
+    call: ToolCall | None = None
+    """A tool to be called; only from a model that was offered tools."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Lets a model look around in the documents with the tools that gpt-oss was trained to use."""

@@ -1,0 +1,149 @@
+"""Lets a model search, open and find for some rounds, then answer: a `Generator` per question."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from knowledge.models import Context, Delta, Passage, Principal, ToolCall, Usage
+from knowledge.ports import Library
+from serving.browse.browser import TOOLS, Browser
+from serving.prompt import LAST_ROUND, browse_messages
+from serving.services import Searching
+
+MOST_CALLS = 4
+"""Of one round that are run; the rest is left unanswered, which a model asks for again."""
+Json = dict[str, Any]
+
+
+class Conversing(Protocol):
+    """A model that can be offered tools."""
+
+    name: str
+
+    def converse(
+        self, context: Context, messages: Sequence[Json], tools: Sequence[Json]
+    ) -> AsyncGenerator[Delta, None]:
+        """Yield reasoning, text and calls as they come; raises `ModelError`.
+
+        `context` says how hard to think, and with whose rights the messages were made.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Researcher:
+    """Makes the writer of one question's answer."""
+
+    model: Conversing
+    retriever: Searching
+    library: Library
+    count_tokens: Callable[[str], int]
+    rounds: int
+    tokens: int
+    """Of pages read for one question; after the round that passes it no tools are offered."""
+
+    def begin(self, context: Context, principal: Principal) -> Research:
+        """Begin with what one search found."""
+        browser = Browser(self.retriever, self.library, context, principal, self.count_tokens)
+        return Research(self, browser)
+
+
+class Research:
+    """Implements the `Generator` door for one question; its marks are read by `read_mark`."""
+
+    extractive = False
+
+    def __init__(self, by: Researcher, browser: Browser) -> None:
+        self.name = by.model.name
+        self.read_mark = browser.read_mark
+        self._by = by
+        self._browser = browser
+        self._usage = Usage()
+
+    @property
+    def passages(self) -> tuple[Passage, ...]:
+        """What marks have pointed at so far, numbered from 1."""
+        return tuple(self._browser.cited)
+
+    async def generate(self, context: Context) -> AsyncGenerator[Delta, None]:
+        """Yield each call before it is run, and the text of the round that makes none."""
+        messages = browse_messages(context.question, self._browser.first)
+        read = self._by.count_tokens(self._browser.first)
+        for _ in range(self._by.rounds):
+            said = _Said()
+            async for delta in self._converse(context, messages, TOOLS):
+                said.take(delta)
+                yield replace(delta, text="")
+            if not said.calls:
+                yield Delta(text=said.text)
+                return
+            results = [await asyncio.to_thread(self._run, call) for call in said.calls]
+            messages += said.messages(results)
+            read += sum(map(self._by.count_tokens, results))
+            if read > self._by.tokens:
+                break
+        last = [*messages, {"role": "user", "content": LAST_ROUND}]
+        async for delta in self._converse(context, last, ()):
+            yield delta
+
+    async def _converse(
+        self, context: Context, messages: Sequence[Json], tools: Sequence[Json]
+    ) -> AsyncGenerator[Delta, None]:
+        """Yield one round, with the usage of all rounds up to it."""
+        async with aclosing(self._by.model.converse(context, messages, tools)) as deltas:
+            async for delta in deltas:
+                if delta.usage is not None:
+                    self._usage = _sum(self._usage, delta.usage)
+                    yield replace(delta, usage=self._usage)
+                else:
+                    yield delta
+
+    def _run(self, call: ToolCall) -> str:
+        return self._browser.call(call.name, call.arguments)
+
+
+@dataclass(slots=True)
+class _Said:
+    """What a model said in one round."""
+
+    text: str = ""
+    reasoning: str = ""
+    calls: list[ToolCall] = field(default_factory=list)
+
+    def take(self, delta: Delta) -> None:
+        self.text += delta.text
+        self.reasoning += delta.reasoning
+        if delta.call is not None and len(self.calls) < MOST_CALLS:
+            self.calls.append(delta.call)
+
+    def messages(self, results: Sequence[str]) -> list[Json]:
+        """Return the round as chat messages; within an answer a model needs its own reasoning."""
+        asked: Json = {
+            "role": "assistant",
+            "content": "",
+            "reasoning": self.reasoning,
+            "tool_calls": [
+                {
+                    "id": call.id,
+                    "type": "function",
+                    "function": {"name": call.name, "arguments": call.arguments},
+                }
+                for call in self.calls
+            ],
+        }
+        answers: list[Json] = [
+            {"role": "tool", "tool_call_id": call.id, "content": result}
+            for call, result in zip(self.calls, results, strict=True)
+        ]
+        return [asked, *answers]
+
+
+def _sum(one: Usage, other: Usage) -> Usage:
+    return Usage(
+        prompt_tokens=one.prompt_tokens + other.prompt_tokens,
+        completion_tokens=one.completion_tokens + other.completion_tokens,
+        reasoning_tokens=one.reasoning_tokens + other.reasoning_tokens,
+    )
