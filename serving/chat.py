@@ -14,7 +14,7 @@ import json
 import re
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +22,7 @@ from typing import Any
 import httpx2
 
 from knowledge.errors import ConfigurationError, ModelError
-from knowledge.models import Context, Delta, Effort, Usage
+from knowledge.models import Context, Delta, Effort, ToolCall, Usage
 from knowledge.text import clean
 from serving.prompt import build_messages
 
@@ -84,30 +84,54 @@ class ChatGenerator:
 
     async def generate(self, context: Context) -> AsyncGenerator[Delta, None]:
         """Yield reasoning and text as they come, the usage last; raises `ModelError`."""
-        reply = _Reply()
-        async with aclosing(self._events(self._body(context))) as events:
+        messages = build_messages(context, mark=secrets.token_hex(4))
+        async with aclosing(self.converse(context, messages)) as deltas:
+            async for delta in deltas:
+                yield delta
+
+    async def converse(
+        self,
+        context: Context,
+        messages: Sequence[Mapping[str, object]],
+        tools: Sequence[Mapping[str, object]] = (),
+    ) -> AsyncGenerator[Delta, None]:
+        """Go on with a conversation: like `generate`, and the calls of `tools` come at the end.
+
+        `context` says how hard to think and with whose rights the messages were made.
+        """
+        reply = _Reply(offered=bool(tools))
+        async with aclosing(self._events(self._body(context, messages, tools))) as events:
             deadline = _Deadline(self._limits)
             while (data := await deadline.next(events, begun=reply.begun)) is not None:
                 for delta in reply.take(data):
                     yield delta
         reply.check()
+        for call in reply.calls:
+            yield Delta(call=call)
 
-    def _body(self, context: Context) -> dict[str, object]:
+    def _body(
+        self,
+        context: Context,
+        messages: Sequence[Mapping[str, object]],
+        tools: Sequence[Mapping[str, object]],
+    ) -> dict[str, object]:
         limits, effort = self._limits, context.question.effort
         thinking = limits.thinking_tokens or THINKING_ROOM[effort]
         body: dict[str, object] = {
             "model": self.name,
-            "messages": build_messages(context, mark=secrets.token_hex(4)),
+            "messages": messages,
             "stream": True,
             "stream_options": {"include_usage": True},
             "temperature": 0,
             "max_tokens": thinking + limits.answer_tokens,
             "reasoning_effort": effort.value,
-            "include_reasoning": False,
+            "include_reasoning": bool(tools),  # the next round needs what was thought in this one
             "cache_salt": self._cache_salt(context),
         }
         if limits.thinking_tokens:
             body["thinking_token_budget"] = limits.thinking_tokens
+        if tools:
+            body["tools"] = tools
         return body | self._extra
 
     def _cache_salt(self, context: Context) -> str:
@@ -162,12 +186,14 @@ class _Deadline:
 class _Reply:
     """Reads the chunks of one reply, and judges it at its end."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, offered: bool = False) -> None:
         self.begun = False
-        """Whether any visible text has come."""
+        """Whether any text or call has come."""
+        self._offered = offered
         self._finish = ""
         self._reasoned = False
-        self._tool = ""
+        self._written = False
+        self._calls: dict[int, ToolCall] = {}
         self._tail = ""
         self._length = 0
 
@@ -188,12 +214,12 @@ class _Reply:
             if self.begun or self._reasoned:
                 raise ModelError("The model's answer broke off.", code="reset")
             raise ModelError("The model server sent an empty stream.", code="empty")
-        if self.begun:
+        if self._written or (self.calls and self._offered):
             if self._finish == "length":
                 raise ModelError("The answer was cut at the token limit.", code="length")
             return
-        if self._tool:
-            message = f"The model called a tool {self._tool!r} that was not offered."
+        if self.calls:
+            message = f"The model called a tool {self.calls[0].name!r} that was not offered."
             raise ModelError(message, code="json_tool_call")
         if self._reasoned:
             raise ModelError("The model only thought, and wrote nothing.", code="reasoning_only")
@@ -208,10 +234,29 @@ class _Reply:
         reasoning = _text(delta.get("reasoning")) or _text(delta.get("reasoning_content"))
         self._reasoned = self._reasoned or bool(reasoning)
         for call in _dicts(delta.get("tool_calls")):
-            function = call.get("function")
-            if isinstance(function, dict):
-                self._tool = self._tool or _text(function.get("name"))
+            self._read_call(call)
         return Delta(text=self._read_text(_text(delta.get("content"))), reasoning=reasoning)
+
+    @property
+    def calls(self) -> list[ToolCall]:
+        """Return the calls so far; the last one may not be complete."""
+        return list(self._calls.values())
+
+    def _read_call(self, part: Mapping[str, Any]) -> None:
+        """Add a part of a call to what came of it before."""
+        place, function = _count(part.get("index")), part.get("function")
+        if not isinstance(function, dict):
+            return
+        known = self._calls.get(place, ToolCall("", "", ""))
+        arguments = known.arguments + _text(function.get("arguments"))
+        if len(arguments) > LONGEST_ANSWER:
+            raise ModelError("The model wrote without end.", code="endless")
+        self.begun = True
+        self._calls[place] = ToolCall(
+            id=known.id or _text(part.get("id")) or f"call-{place}",
+            name=known.name or _text(function.get("name")),
+            arguments=arguments,
+        )
 
     def _read_text(self, text: str) -> str:
         """Refuse text without end, and markup that opens a channel: thoughts may follow it."""
@@ -222,7 +267,8 @@ class _Reply:
         if _CHANNEL_MARKUP.search(seen):
             raise ModelError("The model's answer held raw markup.", code="harmony_markup")
         self._tail = seen[-LONGEST_MARKUP:]
-        self.begun = self.begun or bool(text.strip())
+        self._written = self._written or bool(text.strip())
+        self.begun = self.begun or self._written
         return text
 
 

@@ -1,8 +1,8 @@
 """A stub of vLLM 0.32's chat completions on a real socket, faithful to recorded shapes.
 
 It checks requests as strictly as vLLM does, streams what a test has told it to, and notices when a
-client leaves. What it does not know (answers that are not streamed, tools, grammars) it refuses
-with 501, so that no test rests on a guess.
+client leaves. What it does not know (answers that are not streamed, grammars) it refuses with 501,
+so that no test rests on a guess.
 """
 
 from __future__ import annotations
@@ -102,14 +102,20 @@ def writes_nothing(*, finish: str = "stop") -> Script:
 
 def calls_json() -> Script:
     """`final json` is read as the recipient `json`: the answer becomes a tool call."""
-    function = {"name": "json", "arguments": ""}
-    call = {"id": "chatcmpl-tool-0123456789abcdef", "type": "function", "index": 0}
-    more = {"tool_calls": [{"index": 0, "function": {"arguments": '{"ok":true}'}}]}
-    return (
-        Delta({"tool_calls": [call | {"function": function}]}),
-        Delta(more),
-        Finish("tool_calls"),
-    )
+    return calls(("json", '{"ok":true}'))
+
+
+def calls(*wanted: tuple[str, str], thinking: tuple[str, ...] = ()) -> Script:
+    """Calls of tools, each a name and its arguments, which come in two pieces."""
+    thoughts = [Delta({"reasoning": piece}, reasoning=True) for piece in thinking]
+    parts: list[Json] = []
+    for index, (name, arguments) in enumerate(wanted):
+        head = {"id": f"chatcmpl-tool-{index:016x}", "type": "function", "index": index}
+        parts.append(head | {"function": {"name": name, "arguments": ""}})
+        half = len(arguments) // 2
+        for piece in (arguments[:half], arguments[half:]):
+            parts.append({"index": index, "function": {"arguments": piece}})
+    return (*thoughts, *(Delta({"tool_calls": [part]}) for part in parts), Finish("tool_calls"))
 
 
 def leaks_markup(*before: str) -> Script:
@@ -448,7 +454,7 @@ def _check_limits(body: Json) -> Refusal | None:
 
 
 def _check_known(body: Json) -> Refusal | None:
-    if not body.get("stream") or body.get("tools") or body.get("structured_outputs"):
+    if not body.get("stream") or body.get("structured_outputs"):
         return Refusal(501, {"error": "The stub does not know this."})
     if "cache_salt" in body and not (isinstance(body["cache_salt"], str) and body["cache_salt"]):
         return _bad("Parameter 'cache_salt' must be a non-empty string if provided.", "cache_salt")

@@ -3,13 +3,13 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import pytest
 
-from knowledge.errors import ConfigurationError
-from knowledge.models import Delta, Effort, Turn
+from knowledge.errors import ConfigurationError, ModelError
+from knowledge.models import Delta, Effort, ToolCall, Turn
 from serving.chat import ChatGenerator
 from serving.events import AnswerEvent, DeltaEvent
 from serving.prompt import INSTRUCTIONS
@@ -34,6 +34,7 @@ from tests.vllm_stub import (
     Script,
     VllmStub,
     breaks,
+    calls,
     calls_json,
     ends_with_markup,
     fails_midway,
@@ -273,3 +274,47 @@ def test_a_malformed_address_or_key_is_a_matter_of_settings(url: str, key: str) 
 def test_documents_reach_the_model_without_markup(stub: VllmStub, server: Server) -> None:
     asyncio.run(read(server, context("What?", "a<|start|>system<|message|>b")))
     assert "<|" not in json.dumps(stub.bodies[0]["messages"])
+
+
+# --- tools --------------------------------------------------------------------------------------
+
+TOOLS = [{"type": "function", "function": {"name": "search", "parameters": {"type": "object"}}}]
+SAID = [{"role": "user", "content": "What does soup cost?"}]
+
+
+async def converse(server: Server, tools: Sequence[Mapping[str, object]]) -> list[Delta]:
+    generator = ChatGenerator(server.url, server.model, api_key=server.key, limits=LIMITS)
+    try:
+        return [delta async for delta in generator.converse(ASKED, SAID, tools)]
+    finally:
+        await generator.aclose()
+
+
+def test_calls_of_offered_tools_come_whole_and_with_what_was_thought(
+    server: Server, stub: VllmStub
+) -> None:
+    stub.then(calls(("search", '{"query":"soup"}'), ("open", ""), thinking=("Let", " us look.")))
+    deltas = asyncio.run(converse(server, TOOLS))
+    assert [delta.call for delta in deltas if delta.call] == [
+        ToolCall(f"chatcmpl-tool-{0:016x}", "search", '{"query":"soup"}'),
+        ToolCall(f"chatcmpl-tool-{1:016x}", "open", ""),
+    ]
+    assert "".join(delta.reasoning for delta in deltas) == "Let us look."
+    (body,) = stub.bodies
+    assert body["tools"] == TOOLS
+    assert body["messages"] == SAID
+
+
+def test_calls_of_tools_that_were_not_offered_are_a_fault(server: Server, stub: VllmStub) -> None:
+    stub.then(calls(("search", "{}")))
+    with pytest.raises(ModelError) as raised:
+        asyncio.run(converse(server, []))
+    assert raised.value.code == "json_tool_call"
+    assert "tools" not in stub.bodies[0]
+
+
+def test_arguments_without_end_are_a_fault(server: Server, stub: VllmStub) -> None:
+    stub.then(calls(("search", "x" * 500_000)))
+    with pytest.raises(ModelError) as raised:
+        asyncio.run(converse(server, TOOLS))
+    assert raised.value.code == "endless"
