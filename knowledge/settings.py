@@ -72,6 +72,15 @@ class Settings(BaseSettings):
         0, ge=0, description="Cap on reasoning tokens; 0: none (needs vLLM's --reasoning-config)."
     )
     answer_tokens: int = Field(1024, ge=64, description="Cap on the tokens of an answer.")
+    research_rounds: int = Field(
+        4,
+        ge=0,
+        le=20,
+        description="At high effort, how often the model may search and read on; 0: not at all.",
+    )
+    research_tokens: int = Field(
+        12_000, ge=1024, description="How much it may read on the way, in tokens of gpt-oss."
+    )
 
     # embedding and retrieval
     embedding_model: HomePath | None = Field(

@@ -7,7 +7,8 @@ import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
-from typing import Protocol, TypeVar
+from dataclasses import replace
+from typing import Protocol, TypeVar, runtime_checkable
 
 from knowledge.errors import (
     AccessDenied,
@@ -21,6 +22,9 @@ from knowledge.models import (
     Backing,
     Citation,
     Context,
+    Delta,
+    Effort,
+    Passage,
     Principal,
     Question,
     Statement,
@@ -36,10 +40,17 @@ from serving.events import (
     ErrorEvent,
     Event,
     PassagesEvent,
+    StepEvent,
     Terminal,
 )
 from serving.markers import MarkerNormaliser
-from serving.prompt import CUT_SHORT, NOT_FOUND_ANSWER, may_say_not_found
+from serving.prompt import (
+    CUT_SHORT,
+    MOST_SOURCES,
+    NOT_FOUND_ANSWER,
+    may_say_not_found,
+    subject,
+)
 from serving.verify import verify
 
 T = TypeVar("T")
@@ -57,15 +68,43 @@ class Retrieving(Protocol):
         """Return the numbered passages that fit the model's budget."""
 
 
+class Researching(Protocol):
+    """Makes writers that look further than the context for themselves."""
+
+    def begin(self, context: Context, principal: Principal) -> Generator:
+        """Return the writer of this question's answer, who reads with the principal's rights."""
+
+
+@runtime_checkable
+class WellRead(Protocol):
+    """A generator whose marks point at what it has read itself, not at the context."""
+
+    @property
+    def passages(self) -> tuple[Passage, ...]:
+        """What marks have pointed at so far, numbered from 1."""
+
+    def read_mark(self, content: str) -> list[int] | None:
+        """Return the numbers of a mark, 0 for what points at nothing; None: it is none."""
+
+
 class Answerer:
-    """Answers questions; without a `fallback`, a model that fails means an error."""
+    """Answers questions; without a `fallback`, a model that fails means an error.
+
+    Where there is a `researcher`, questions of high effort are its.
+    """
 
     def __init__(
-        self, *, retriever: Retrieving, generator: Generator, fallback: Generator | None = None
+        self,
+        *,
+        retriever: Retrieving,
+        generator: Generator,
+        fallback: Generator | None = None,
+        researcher: Researching | None = None,
     ) -> None:
         self._retriever = retriever
         self._generator = generator
         self._fallback = fallback
+        self._researcher = researcher
 
     async def answer(self, question: Question, principal: Principal) -> Terminal:
         """Return the last event of `stream`."""
@@ -88,29 +127,39 @@ class Answerer:
             return
         clock.mark("retrieval")
         yield PassagesEvent(context.passages)
-        async with aclosing(self._write(context, clock)) as events:
+        async with aclosing(self._write(context, principal, clock)) as events:
             async for event in events:
                 yield event
 
-    async def _write(self, context: Context, clock: _Clock) -> AsyncGenerator[Event, None]:
-        draft = _Draft(self._generator, context, clock)
-        async with aclosing(draft.pieces()) as pieces:
-            async for piece in pieces:
-                yield DeltaEvent(piece)
-        if draft.failure is not None:
-            log.warning("model %s failed: %s", draft.generator.name, draft.failure.code)
-            if self._fallback is None:
-                yield _failed(draft.failure)
+    async def _write(
+        self, context: Context, principal: Principal, clock: _Clock
+    ) -> AsyncGenerator[Event, None]:
+        """Let one writer after the other try, until one does not fail."""
+        failure: ModelError | None = None
+        shown = False
+        for writer in self._writers(context, principal):
+            if failure and not writer.extractive and failure.code.startswith(PASSING_FAULTS):
+                continue  # it is the same server
+            draft = _Draft(writer, context, clock, stands_in_for=failure)
+            async with aclosing(draft.events()) as events:
+                async for event in events:
+                    if not shown:  # else the answer at the end replaces what was shown
+                        yield event
+            if draft.failure is None:
+                for event in draft.ending():
+                    yield event
                 return
-            second = _Draft(self._fallback, context, clock, stands_in_for=draft.failure)
-            async with aclosing(second.pieces()) as pieces:
-                async for piece in pieces:
-                    if not draft.text:  # else the answer at the end replaces what was shown
-                        yield DeltaEvent(piece)
-            draft = second
-        for citation in draft.citations:
-            yield CitationEvent(citation)
-        yield AnswerEvent(draft.answer())
+            failure, shown = draft.failure, shown or bool(draft.text)
+            log.warning("model %s failed: %s", writer.name, failure.code)
+        if failure is not None:
+            yield _failed(failure)
+
+    def _writers(self, context: Context, principal: Principal) -> Iterator[Generator]:
+        if self._researcher is not None and context.question.effort is Effort.HIGH:
+            yield self._researcher.begin(context, principal)
+        yield self._generator
+        if self._fallback is not None:
+            yield self._fallback
 
 
 class _Draft:
@@ -132,30 +181,44 @@ class _Draft:
         self._context = context
         self._clock = clock
         self._reason = "" if stands_in_for is None else f"{stands_in_for} ({stands_in_for.code})"
-        self._normaliser = MarkerNormaliser(len(context.passages))
+        self._well_read = generator if isinstance(generator, WellRead) else None
+        self._normaliser = (
+            MarkerNormaliser(MOST_SOURCES, self._well_read.read_mark)
+            if self._well_read
+            else MarkerNormaliser(len(context.passages))
+        )
         self._held = ""
         self._found = True
         self._cut_short = False
         self._usage = Usage()
 
-    async def pieces(self) -> AsyncGenerator[str, None]:
-        """Yield the text to show; afterwards either `failure` is set or the draft is complete."""
+    async def events(self) -> AsyncGenerator[Event, None]:
+        """Yield text and steps; afterwards either `failure` is set or the draft is complete."""
         try:
             async with _closing(self._deltas()) as deltas:
-                async for text in deltas:
-                    if shown := self._show(self._normaliser.feed(text)):
-                        yield shown
+                async for delta in deltas:
+                    if delta.call is not None:
+                        yield StepEvent(delta.call.name, subject(delta.call))
+                    if shown := self._show(self._normaliser.feed(delta.text)):
+                        yield DeltaEvent(shown)
         except ModelError as error:
             self._cut_short = error.code == "length" and bool(self.text)
             if not self._cut_short:
                 self.failure = error
                 return
         for shown in self._end():
-            yield shown
+            yield DeltaEvent(shown)
         await asyncio.to_thread(self._check)
 
-    def answer(self) -> Answer:
-        """Return the complete draft as an answer."""
+    def ending(self) -> Iterator[Event]:
+        """Yield what comes after the text of a complete draft."""
+        if self._well_read is not None:
+            yield PassagesEvent(self._context.passages)
+        for citation in self.citations:
+            yield CitationEvent(citation)
+        yield AnswerEvent(self._answer())
+
+    def _answer(self) -> Answer:
         return Answer(
             text=self.text,
             citations=self.citations,
@@ -170,14 +233,13 @@ class _Draft:
             timings_ms=self._clock.timings(),
         )
 
-    async def _deltas(self) -> AsyncGenerator[str, None]:
-        if not self._context.passages:
+    async def _deltas(self) -> AsyncGenerator[Delta, None]:
+        if not self._context.passages and self._well_read is None:
             return
         async with _closing(self.generator.generate(self._context)) as deltas:
             async for delta in deltas:
                 self._usage = delta.usage or self._usage
-                if delta.text:
-                    yield delta.text
+                yield delta
 
     def _show(self, safe: str) -> str:
         """Return what to show now; a beginning that may turn out as "not found" waits."""
@@ -193,6 +255,8 @@ class _Draft:
         """Let go of what was held back, or say that nothing was found."""
         rest = self._held + self._normaliser.finish()
         self._held = ""
+        if self._well_read is not None:
+            self._context = replace(self._context, passages=self._well_read.passages)
         said_so = self._is_model and not self.text and may_say_not_found(rest)
         if said_so and not resolve(rest, self._context):
             rest = ""

@@ -1,4 +1,4 @@
-"""What a stream says, in order: passages, text, citations, and exactly one terminal event."""
+"""What a stream says: passages, steps, text, citations, and exactly one terminal event."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from knowledge.models import Answer, Citation, Passage
 
 @dataclass(frozen=True, slots=True)
 class PassagesEvent:
-    """The numbered passages an answer may cite; the first one is number 1."""
+    """The numbered passages an answer may cite; the first one is number 1.
+
+    A later one replaces it: the model has read on, and the numbers are of what it cites.
+    """
 
     passages: tuple[Passage, ...]
 
@@ -19,6 +22,14 @@ class DeltaEvent:
     """More text; every marker in it is `[n]` with a number among the passages."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepEvent:
+    """The model looks further: the tool, and what it was asked for, in the model's words."""
+
+    tool: str
+    about: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,4 +61,4 @@ class ErrorEvent:
 
 
 Terminal = AnswerEvent | ErrorEvent
-Event = PassagesEvent | DeltaEvent | CitationEvent | Terminal
+Event = PassagesEvent | StepEvent | DeltaEvent | CitationEvent | Terminal

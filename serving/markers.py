@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
+from functools import partial
 
 SHORT_HOLD = 24
 """Characters after a `[` that are held back, waiting for its end."""
@@ -18,6 +20,10 @@ TARGET_HOLD = 2048
 """Longest link target that is taken out in one piece."""
 
 
+ReadMark = Callable[[str], list[int] | None]
+"""Returns the numbers of a mark, given what stands between its brackets; None for other text."""
+
+
 class MarkerNormaliser:
     """Turns pieces of model text into text that is safe to show, holding back what is undecided.
 
@@ -27,10 +33,12 @@ class MarkerNormaliser:
     dropped.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, read: ReadMark | None = None) -> None:
+        """Read marks by `read` instead of `read_mark`; it returns what that does."""
         self.dropped = 0
         """Marks so far that pointed at nothing."""
         self._count = count
+        self._read = read or partial(read_mark, count=count)
         self._raw = ""
         self._text = ""
         self._lost_brackets = 0
@@ -100,7 +108,7 @@ class MarkerNormaliser:
     def _show_pair(self, match: re.Match[str], after: _After) -> str:
         """Show a closed bracket; return what of it is to be read again."""
         bang, opening, content, closing = match.groups()
-        numbers = read_mark(content, self._count)
+        numbers = self._read(content)
         if after.target:  # a link: read on without the target; of ordinary text, only the label
             return match.group() if numbers is not None else content
         self._out.show(bang)

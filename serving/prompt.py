@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Callable
 from typing import Any, TypedDict
 
-from knowledge.models import Context, Passage, Question, Turn
+from knowledge.models import Context, Passage, Question, ToolCall, Turn
 from serving.markers import plain
 
 NOT_FOUND = "NOT_FOUND"
@@ -105,7 +105,21 @@ def browse_messages(question: Question, first_page: str) -> list[dict[str, Any]]
     ]
 
 
+def subject(call: ToolCall) -> str:
+    """Return what a call is about, as it may be shown: one short line, without markup."""
+    try:
+        given = json.loads(call.arguments)
+    except (ValueError, RecursionError):
+        return ""
+    asked = [given.get(name) for name in ("query", "pattern")] if isinstance(given, dict) else []
+    return next(
+        (plain(_line(text))[:LONGEST_SUBJECT] for text in asked if isinstance(text, str)), ""
+    )
+
+
 _FIRST_CALL = "call-0"
+LONGEST_SUBJECT = 200
+"""Characters."""
 
 
 def source_tokens(passage: Passage, count_tokens: Callable[[str], int]) -> int:

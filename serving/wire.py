@@ -31,6 +31,7 @@ from serving.events import (
     ErrorEvent,
     Event,
     PassagesEvent,
+    StepEvent,
 )
 
 Json = dict[str, Any]
@@ -275,6 +276,8 @@ def event_json(event: Event) -> tuple[str, Json]:
         case PassagesEvent():
             numbered = enumerate(event.passages, start=1)
             return "passages", {"passages": [passage_json(p) | {"rank": n} for n, p in numbered]}
+        case StepEvent():
+            return "step", {"tool": event.tool, "about": event.about}
         case DeltaEvent():
             return "delta", {"text": event.text}
         case CitationEvent():

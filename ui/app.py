@@ -30,6 +30,7 @@ from ui.client import (
     KeyNeeded,
     Listed,
     Passages,
+    Step,
     Text,
     Unreachable,
     Upload,
@@ -58,6 +59,7 @@ class Exchange:
 
     question: str
     passages: tuple[FoundPassage, ...] = ()
+    step: Step | None = None
     text: str = ""
     answer: Answer | None = None
     failure: str = ""
@@ -289,7 +291,7 @@ def _write(
         for event in client.ask_stream(exchange.question, collection=collection, history=history):
             _note(exchange, event)
             if time.monotonic() - drawn > REDRAW_SECONDS:
-                place.html(parts.writing_html(exchange.text, exchange.passages))
+                place.html(parts.writing_html(exchange.text, exchange.passages, exchange.step))
                 drawn = time.monotonic()
     except ApiError as error:
         exchange.failure = str(error)
@@ -299,6 +301,8 @@ def _note(exchange: Exchange, event: Event) -> None:
     match event:
         case Passages():
             exchange.passages = event.passages
+        case Step():
+            exchange.step = event
         case Text():
             exchange.text += event.text
         case Final():

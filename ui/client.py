@@ -102,9 +102,17 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Passages:
-    """First event of a stream: what the answer may cite."""
+    """First event of a stream: what the answer may cite; a later one replaces it."""
 
     passages: tuple[FoundPassage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The model looks further: by which tool, and for what."""
+
+    tool: str
+    about: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +145,7 @@ class Failed:
     retryable: bool = False
 
 
-Event = Passages | Text | Cited | Final | Failed
+Event = Passages | Step | Text | Cited | Final | Failed
 
 
 # --- asking the service -------------------------------------------------------------------------
@@ -259,6 +267,7 @@ _ERROR = TypeAdapter(_Error)
 _HEALTH = TypeAdapter(Health)
 _LISTING = TypeAdapter(Listing)
 _PASSAGES = TypeAdapter(Passages)
+_STEP = TypeAdapter(Step)
 _TEXT = TypeAdapter(Text)
 _UPLOAD = TypeAdapter(Upload)
 
@@ -267,6 +276,8 @@ def _event(name: str, data: str) -> Event | None:
     match name:
         case "passages":
             return _read(_PASSAGES, data)
+        case "step":
+            return _read(_STEP, data)
         case "delta":
             return _read(_TEXT, data)
         case "citation":

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from urllib.parse import unquote
 
 from knowledge.models import Answer, Citation, Span, SubmissionState, Verdict
-from ui.client import FoundPassage, Health, Listed, Upload
+from ui.client import FoundPassage, Health, Listed, Step, Upload
 from ui.render import answer_html, passage_html, plain, quoted_html
 
 _VERDICTS = {
@@ -59,12 +59,16 @@ def question_html(text: str) -> str:
     return f'<div class="fn-question" role="heading" aria-level="2">{plain(text)}</div>'
 
 
-def writing_html(text: str, passages: Sequence[FoundPassage]) -> str:
-    """Return an answer that is still being written."""
+def writing_html(text: str, passages: Sequence[FoundPassage], step: Step | None = None) -> str:
+    """Return an answer that is still being written, or what is done meanwhile."""
     notes = {passage.rank: _name(passage.document.title, passage.page) for passage in passages}
     found = f"Reading {len(passages)} passages" if passages else "Searching the documents"
-    body = answer_html(text or found, notes)
+    doing = f"{_STEPS.get(step.tool, 'Reading on')} {step.about}".strip() if step else found
+    body = answer_html(text, notes) if text else quoted_html(doing, {})
     return f'<div class="fn-writing" role="status" aria-live="polite">{body}</div>'
+
+
+_STEPS = {"search": "Searching for", "find": "Looking for", "open": "Reading on"}
 
 
 def answered_html(answer: Answer) -> str:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from retrieval.retriever import Retriever
     from serving.answer import Answerer
     from serving.auth import Gate
+    from serving.browse.research import Conversing, Researcher
+    from serving.chat import ChatGenerator
     from serving.metrics import Stock
     from serving.services import Services
 
@@ -68,14 +70,36 @@ class House(Upkeep):
         quotes = self._extractive()
         if not self.settings.model_url:
             return Answerer(retriever=self.retriever, generator=quotes)
-        return Answerer(retriever=self.retriever, generator=self._chat(), fallback=quotes)
+        chat = self._chat()
+        return Answerer(
+            retriever=self.retriever,
+            generator=chat,
+            fallback=quotes,
+            researcher=self._researcher(chat),
+        )
+
+    def _researcher(self, model: Conversing) -> Researcher | None:
+        from knowledge.vocabulary import count_tokens
+        from serving.browse.research import Researcher
+
+        settings = self.settings
+        if not settings.research_rounds:
+            return None
+        return Researcher(
+            model=model,
+            retriever=self.retriever,
+            library=self.catalog,
+            count_tokens=count_tokens,
+            rounds=settings.research_rounds,
+            tokens=settings.research_tokens,
+        )
 
     def _extractive(self) -> Generator:
         from serving.extractive import ExtractiveGenerator
 
         return ExtractiveGenerator(self.settings.support_threshold, self.embedder)
 
-    def _chat(self) -> Generator:
+    def _chat(self) -> ChatGenerator:
         from serving.chat import ChatGenerator, Limits
 
         settings = self.settings

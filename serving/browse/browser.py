@@ -21,11 +21,10 @@ from serving.browse.page import (
     results_page,
     view,
 )
-from serving.prompt import BROWSER_TOOLS
+from serving.prompt import BROWSER_TOOLS, MOST_SOURCES
 from serving.services import Searching
 
 MOST_RESULTS = 10
-MOST_CITATIONS = 64
 LONGEST_PATTERN = 200
 """Characters."""
 _CITED = re.compile(r"(\d{1,4})\s?†\s?L(\d{1,7})(?:\s?[-–]\s?L?(\d{1,7}))?")
@@ -117,13 +116,13 @@ class Browser:
     def read_mark(self, content: str) -> list[int] | None:
         """Return the numbers of what a mark such as `3†L7-L9` cites, given without its brackets.
 
-        What was not shown has no number; None: it is no mark at all.
+        What no page has shown has the number 0; None: it is no mark at all.
         """
         bare = unicodedata.normalize("NFKC", content)
         if not _SEPARATED.fullmatch(bare):
-            return [] if _looks_like_a_mark(bare) else None
+            return [0] if _looks_like_a_mark(bare) else None
         found = (self._number(*map(int, (c, a, b or a))) for c, a, b in _CITED.findall(bare))
-        return list(dict.fromkeys(number for number in found if number))
+        return list(dict.fromkeys(found))
 
     def _run(self, tool: str, arguments: str) -> str:
         match tool:
@@ -167,16 +166,16 @@ class Browser:
         self._ensure_readable(page)
         return self._show(matches_page(given.pattern, page))
 
-    def _number(self, cursor: int, first: int, last: int) -> int | None:
+    def _number(self, cursor: int, first: int, last: int) -> int:
         """Return the number of a passage that is cited, a new one for a new passage."""
         passage = cited(self._pages[cursor], first, last) if cursor < len(self._pages) else None
         if passage is None:
-            return None
+            return 0
         for number, known in enumerate(self.cited, start=1):
             if (known.revision_id, known.span) == (passage.revision_id, passage.span):
                 return number
-        if len(self.cited) == MOST_CITATIONS:
-            return None
+        if len(self.cited) == MOST_SOURCES:
+            return 0
         self.cited.append(passage)
         return len(self.cited)
 

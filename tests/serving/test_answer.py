@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -24,11 +25,12 @@ from knowledge.models import (
     Effort,
     Principal,
     Question,
+    ToolCall,
     Usage,
     Verdict,
 )
 from knowledge.ports import Generator
-from serving.answer import Answerer
+from serving.answer import Answerer, Researching
 from serving.events import (
     AnswerEvent,
     CitationEvent,
@@ -36,11 +38,12 @@ from serving.events import (
     ErrorEvent,
     Event,
     PassagesEvent,
+    StepEvent,
     Terminal,
 )
 from serving.extractive import ExtractiveGenerator
 from serving.prompt import NOT_FOUND, NOT_FOUND_ANSWER
-from tests.fakes import Parrot, context
+from tests.fakes import Parrot, context, passage
 
 ANN = Principal("ann")
 ASKED = context("What does soup cost?", "Soup costs three euro. Tea is free.", "Cake is sweet.")
@@ -67,8 +70,11 @@ def events(
     fallback: Generator | None = None,
     found: Context | FootnoteError = ASKED,
     principal: Principal = ANN,
+    researcher: Researching | None = None,
 ) -> list[Event]:
-    answerer = Answerer(retriever=Found(found), generator=generator, fallback=fallback)
+    answerer = Answerer(
+        retriever=Found(found), generator=generator, fallback=fallback, researcher=researcher
+    )
 
     async def run() -> list[Event]:
         return [event async for event in answerer.stream(ASKED.question, principal)]
@@ -288,3 +294,78 @@ def test_whatever_a_model_says_there_is_one_end_and_nothing_unresolved(
     if answer.verdict is not Verdict.NOT_FOUND:
         assert answer.citations
         assert NOT_FOUND_ANSWER not in answer.text
+
+
+# --- a model that reads on ----------------------------------------------------------------------
+
+
+class Reader(Parrot):
+    """Writes marks of its own, and knows what they point at."""
+
+    def __init__(self, *pieces: str | Delta, failure: Exception | None = None) -> None:
+        super().__init__(*pieces, failure=failure)
+        self.passages = (passage("Tea is free on Mondays.", document="tea"),)
+
+    def read_mark(self, content: str) -> list[int] | None:
+        return {"3†L7": [1], "9†L9": [0]}.get(content)
+
+
+class Beginning:
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
+
+    def begin(self, context: Context, principal: Principal) -> Generator:
+        assert principal == ANN
+        return self.reader
+
+
+def researched(reader: Reader, found: Context = ASKED, effort: Effort = Effort.HIGH) -> list[Event]:
+    asked = replace(found, question=replace(found.question, effort=effort))
+    return events(PLAIN, found=asked, researcher=Beginning(reader))
+
+
+PLAIN = Parrot("Soup costs three euro [1].")
+
+
+LOOKED = Delta(call=ToolCall("1", "search", '{"query": "free [tea](http://x.example)"}'))
+
+
+def test_a_model_that_reads_on_cites_what_it_has_read() -> None:
+    told = researched(Reader(LOOKED, "Tea is free on Mondays 【3†", "L7】【9†L9】."))
+    assert [type(event) for event in told] == [
+        PassagesEvent,
+        StepEvent,
+        DeltaEvent,
+        DeltaEvent,
+        PassagesEvent,
+        CitationEvent,
+        AnswerEvent,
+    ]
+    assert told[1] == StepEvent("search", "free tea")
+    answer = answer_in(told)
+    assert shown(told) == answer.text == "Tea is free on Mondays [1]."
+    assert [citation.document_id for citation in answer.citations] == ["tea"]
+    assert answer.dropped_markers == 1
+    assert told[-3] == PassagesEvent(Reader().passages)
+
+
+def test_it_may_look_where_the_first_search_found_nothing() -> None:
+    answer = answer_in(researched(Reader("Tea is free on Mondays 【3†L7】."), context("Tea?")))
+    assert answer.verdict is Verdict.ANSWERED
+
+
+@pytest.mark.parametrize(
+    "reader",
+    [
+        pytest.param(Reader("Tea is free."), id="cites nothing"),
+        pytest.param(Reader(failure=ModelError("no tools", code="http_400")), id="no tools"),
+    ],
+)
+def test_a_model_that_gets_nowhere_answers_from_the_first_search(reader: Reader) -> None:
+    answer = answer_in(researched(reader))
+    assert answer.text == "Soup costs three euro [1]."
+
+
+def test_only_high_effort_reads_on() -> None:
+    answer = answer_in(researched(Reader("Tea is free 【3†L7】."), effort=Effort.MEDIUM))
+    assert answer.text == "Soup costs three euro [1]."

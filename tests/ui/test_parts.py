@@ -8,7 +8,7 @@ from knowledge.models import Span, SubmissionState, Verdict
 from tests.ui import scripted
 from tests.ui.judge import FORMS, foreign_nodes, shown_text
 from ui import parts
-from ui.client import DocumentName, FoundPassage, Health, Listed, Upload
+from ui.client import DocumentName, FoundPassage, Health, Listed, Step, Upload
 
 FOUND = scripted.passage(scripted.document())
 CITED = scripted.citation(FOUND)
@@ -132,3 +132,10 @@ def test_quoted_sentences_are_not_taken_for_markdown() -> None:
 def test_numbers_of_documents_read_well() -> None:
     assert "one document" in parts.welcome_html(1)
     assert "12,345 documents" in parts.welcome_html(12345)
+
+
+def test_what_a_model_looks_for_is_shown_as_it_is_until_there_is_text() -> None:
+    looked = parts.writing_html("", (), Step("search", "<b>tea</b> [x](http://x.example)"))
+    assert "Searching for &lt;b&gt;tea&lt;/b&gt; [x](http://x.example)" in looked
+    assert "Searching" not in parts.writing_html("Tea is free.", (), Step("search", "tea"))
+    assert "Reading on" in parts.writing_html("", (), Step("open", ""))

@@ -8,7 +8,8 @@ import pytest
 
 from knowledge.models import Filters, Principal, Question
 from knowledge.settings import Settings
-from serving.browse.browser import MOST_CITATIONS, TOOLS, Browser
+from serving.browse.browser import TOOLS, Browser
+from serving.prompt import MOST_SOURCES
 from tests.house import QuickHouse
 
 ALICE = Principal("alice", groups=frozenset({"hr"}))
@@ -122,18 +123,18 @@ def test_other_arguments_are_passed_over(open_house: QuickHouse) -> None:
         ("0†L1", [1]),
         ("0 † L1 - L2", [1]),
         ("０†L１", [1]),
-        ("0†L0", []),
-        ("0†L900", []),
-        ("7†L1", []),
-        ("0†source", []),
-        ("0†L1-L2; 9†L1", [1]),
-        ("1", []),
-        ("^2, 3", []),
+        ("0†L0", [0]),
+        ("0†L900", [0]),
+        ("7†L1", [0]),
+        ("0†source", [0]),
+        ("0†L1-L2; 9†L1", [1, 0]),
+        ("1", [0]),
+        ("^2, 3", [0]),
         ("sic", None),
         ("see L3", None),
     ],
 )
-def test_only_lines_that_were_shown_have_a_number(
+def test_only_lines_that_were_shown_have_a_number_other_than_zero(
     open_house: QuickHouse, mark: str, numbers: list[int] | None
 ) -> None:
     assert browser(open_house, ALICE).read_mark(mark) == numbers
@@ -145,7 +146,7 @@ def test_the_number_of_citations_has_a_bound(house: QuickHouse) -> None:
     call(browsing, "open", id=0, num_lines=1)
     for n in range(100):
         browsing.read_mark(f"1†L{2 * n}")
-    assert len(browsing.cited) == MOST_CITATIONS
+    assert len(browsing.cited) == MOST_SOURCES
 
 
 def test_a_model_sees_no_more_than_the_person_who_asks(house: QuickHouse) -> None:
