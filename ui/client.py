@@ -266,20 +266,17 @@ _COLLECTIONS = TypeAdapter(_Collections)
 _ERROR = TypeAdapter(_Error)
 _HEALTH = TypeAdapter(Health)
 _LISTING = TypeAdapter(Listing)
-_PASSAGES = TypeAdapter(Passages)
-_STEP = TypeAdapter(Step)
-_TEXT = TypeAdapter(Text)
+_MIDWAY: dict[str, TypeAdapter[Passages | Step | Text]] = {
+    name: TypeAdapter(kind)
+    for name, kind in (("passages", Passages), ("step", Step), ("delta", Text))
+}
 _UPLOAD = TypeAdapter(Upload)
 
 
 def _event(name: str, data: str) -> Event | None:
     match name:
-        case "passages":
-            return _read(_PASSAGES, data)
-        case "step":
-            return _read(_STEP, data)
-        case "delta":
-            return _read(_TEXT, data)
+        case "passages" | "step" | "delta":
+            return _read(_MIDWAY[name], data)
         case "citation":
             return Cited(_read(_CITATION, data))
         case "answer":

@@ -63,12 +63,12 @@ def writing_html(text: str, passages: Sequence[FoundPassage], step: Step | None 
     """Return an answer that is still being written, or what is done meanwhile."""
     notes = {passage.rank: _name(passage.document.title, passage.page) for passage in passages}
     found = f"Reading {len(passages)} passages" if passages else "Searching the documents"
-    doing = f"{_STEPS.get(step.tool, 'Reading on')} {step.about}".strip() if step else found
+    doing = f"{_LOOKING.get(step.tool, 'Reading on')} {step.about}".strip() if step else found
     body = answer_html(text, notes) if text else quoted_html(doing, {})
     return f'<div class="fn-writing" role="status" aria-live="polite">{body}</div>'
 
 
-_STEPS = {"search": "Searching for", "find": "Looking for", "open": "Reading on"}
+_LOOKING = {"search": "Searching for", "find": "Looking for", "open": "Reading on"}
 
 
 def answered_html(answer: Answer) -> str:
