@@ -13,6 +13,7 @@ from knowledge.errors import NotFound
 from knowledge.models import LONGEST_QUESTION, Context, Passage, Principal
 from knowledge.ports import Library
 from serving.browse.page import (
+    VIEW_TOKENS,
     Page,
     cited,
     document_page,
@@ -96,8 +97,9 @@ class Browser:
         self._principal = principal
         self._count_tokens = count_tokens
         self._pages: list[Page] = []
-        self.first = self._show(results_page(context.question.text, context.passages))
-        """That page, as the model reads it."""
+        found = results_page(context.question.text, context.passages)
+        self.first = self._show(found, tokens=max(VIEW_TOKENS, 2 * context.tokens))
+        """That page, as the model reads it: whole, as a context has its own budget."""
 
     def call(self, tool: str, arguments: str) -> str:
         """Run a tool with its arguments, a JSON object, and return what the model reads.
@@ -179,11 +181,14 @@ class Browser:
         self.cited.append(passage)
         return len(self.cited)
 
-    def _show(self, page: Page, *, first: int = 0, count: int = -1) -> str:
+    def _show(
+        self, page: Page, *, first: int = 0, count: int = -1, tokens: int = VIEW_TOKENS
+    ) -> str:
         if page.lines and first >= len(page.lines):
             raise _Misuse(f"The page ends with line {len(page.lines) - 1}.")
         self._pages.append(page)
-        return view(page, len(self._pages) - 1, first, count, self._count_tokens)
+        cursor = len(self._pages) - 1
+        return view(page, cursor, self._count_tokens, first=first, count=count, tokens=tokens)
 
     def _page(self, cursor: int) -> Page:
         if not -1 <= cursor < len(self._pages):

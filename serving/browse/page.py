@@ -91,14 +91,20 @@ def line_of(place: int, page: Page) -> int:
 
 
 def view(
-    page: Page, cursor: int, first: int, count: int, count_tokens: Callable[[str], int]
+    page: Page,
+    cursor: int,
+    count_tokens: Callable[[str], int],
+    *,
+    first: int = 0,
+    count: int = -1,
+    tokens: int = VIEW_TOKENS,
 ) -> str:
-    """Return the lines from `first` as a model reads them: `count` of them, or what fits.
+    """Return the lines from `first` as a model reads them: `count` of them, or what fits `tokens`.
 
-    What fits is `VIEW_TOKENS` of `count_tokens`; at least one line is shown.
+    At least one line is shown.
     """
     shown: list[str] = []
-    left = VIEW_TOKENS
+    left = tokens
     for number, line in enumerate(page.lines[first:], start=first):
         written = f"L{number}: {_visible(line)}"
         left -= count_tokens(written) + 1
