@@ -862,6 +862,8 @@ class Delta:
     usage: Usage | None = None
     call: ToolCall | None = None
     """A tool to be called; only from a model that was offered tools."""
+    waiting: int = 0
+    """Its place in the line before the model, from 1; 0: its turn has come."""
 
 
 @dataclass(frozen=True, slots=True)

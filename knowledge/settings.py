@@ -72,6 +72,12 @@ class Settings(BaseSettings):
         0, ge=0, description="Cap on reasoning tokens; 0: none (needs vLLM's --reasoning-config)."
     )
     answer_tokens: int = Field(1024, ge=64, description="Cap on the tokens of an answer.")
+    model_places: int = Field(
+        16, ge=1, description="How many answers the model writes at once; the rest waits."
+    )
+    model_queue: int = Field(
+        64, ge=0, description="How many may wait; others are answered with quotes."
+    )
     research_rounds: int = Field(
         4,
         ge=0,

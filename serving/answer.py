@@ -40,6 +40,7 @@ from serving.events import (
     ErrorEvent,
     Event,
     PassagesEvent,
+    QueuedEvent,
     StepEvent,
     Terminal,
 )
@@ -57,7 +58,10 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-PASSING_FAULTS = ("timeout", "reset", "unavailable", "empty", "stream_error", "http_429", "http_5")
+PASSING_FAULTS = (
+    *("timeout", "reset", "unavailable", "empty", "stream_error", "http_429", "http_5"),
+    *("busy", "resting"),
+)
 """Beginnings of the codes of model errors that may be gone when somebody asks again."""
 
 
@@ -197,6 +201,8 @@ class _Draft:
         try:
             async with _closing(self._deltas()) as deltas:
                 async for delta in deltas:
+                    if delta.waiting:
+                        yield QueuedEvent(delta.waiting)
                     if delta.call is not None:
                         yield StepEvent(delta.call.name, subject(delta.call))
                     if shown := self._show(self._normaliser.feed(delta.text)):

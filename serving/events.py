@@ -25,6 +25,13 @@ class DeltaEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class QueuedEvent:
+    """The question waits for the model; `position` counts from 1, and comes again as it falls."""
+
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
 class StepEvent:
     """The model looks further: the tool, and what it was asked for, in the model's words."""
 
@@ -61,4 +68,4 @@ class ErrorEvent:
 
 
 Terminal = AnswerEvent | ErrorEvent
-Event = PassagesEvent | StepEvent | DeltaEvent | CitationEvent | Terminal
+Event = PassagesEvent | QueuedEvent | StepEvent | DeltaEvent | CitationEvent | Terminal

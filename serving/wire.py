@@ -31,6 +31,7 @@ from serving.events import (
     ErrorEvent,
     Event,
     PassagesEvent,
+    QueuedEvent,
     StepEvent,
 )
 
@@ -273,13 +274,11 @@ def error_json(code: str, message: str, field: str | None = None) -> Json:
 def event_json(event: Event) -> tuple[str, Json]:
     """Return the name and the data of an event of the answer's stream."""
     match event:
+        case QueuedEvent() | StepEvent() | DeltaEvent():
+            return _MIDWAY[type(event)], asdict(event)
         case PassagesEvent():
             numbered = enumerate(event.passages, start=1)
             return "passages", {"passages": [passage_json(p) | {"rank": n} for n, p in numbered]}
-        case StepEvent():
-            return "step", {"tool": event.tool, "about": event.about}
-        case DeltaEvent():
-            return "delta", {"text": event.text}
         case CitationEvent():
             return "citation", citation_json(event.citation)
         case AnswerEvent():
@@ -288,6 +287,9 @@ def event_json(event: Event) -> tuple[str, Json]:
             body = error_json(event.code, event.message)
             body["error"]["retryable"] = event.retryable
             return "error", body
+
+
+_MIDWAY = {QueuedEvent: "queued", StepEvent: "step", DeltaEvent: "delta"}
 
 
 def sse(name: str, data: Mapping[str, Any]) -> bytes:

@@ -24,9 +24,14 @@ if TYPE_CHECKING:
     from serving.chat import ChatGenerator
     from serving.metrics import Stock
     from serving.services import Services
+    from serving.steady.model import SteadyModel
 
 VERSION = version("footnote")
 MODEL_ASKED_SECONDS = 10.0
+MODEL_FAILURES = 5
+"""In a row, after which the model server is left alone."""
+MODEL_REST_SECONDS = 30.0
+"""After which one question tries whether it is well again."""
 
 
 class House(Upkeep):
@@ -70,12 +75,25 @@ class House(Upkeep):
         quotes = self._extractive()
         if not self.settings.model_url:
             return Answerer(retriever=self.retriever, generator=quotes)
-        chat = self._chat()
+        model = self._model()
         return Answerer(
             retriever=self.retriever,
-            generator=chat,
+            generator=model,
             fallback=quotes,
-            researcher=self._researcher(chat),
+            researcher=self._researcher(model),
+        )
+
+    def _model(self) -> SteadyModel:
+        from serving.steady.breaker import Breaker
+        from serving.steady.line import Line
+        from serving.steady.model import SteadyModel
+
+        settings = self.settings
+        return SteadyModel(
+            self._chat(),
+            line=Line(places=settings.model_places, waiting=settings.model_queue),
+            breaker=Breaker(failures=MODEL_FAILURES, seconds=MODEL_REST_SECONDS),
+            seconds=settings.model_timeout,
         )
 
     def _researcher(self, model: Conversing) -> Researcher | None:

@@ -20,8 +20,8 @@ from serving.services import Services
 
 EVENTS: Responses = {
     200: {
-        "description": "The answer; with `stream`, events: passages, step, delta, citation, and "
-        "then exactly one of answer and error",
+        "description": "The answer; with `stream`, events: passages, queued, step, delta, "
+        "citation, and then exactly one of answer and error",
         "content": {"text/event-stream": {"schema": {"type": "string"}}},
     }
 }
