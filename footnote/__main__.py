@@ -75,8 +75,10 @@ app.add_typer(
 app.add_typer(
     engine.app,
     name="engine",
-    help="Tune the model server's kernels.",
-    epilog=examples("footnote engine tune --out ./tables"),
+    help="Say how vLLM is started, look at its weights, tune its kernels.",
+    epilog=examples(
+        "footnote engine check", "footnote engine command", "footnote engine tune --out ./tables"
+    ),
 )
 app.add_typer(
     source.app,

@@ -22,6 +22,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 HomePath = Annotated[Path, AfterValidator(Path.expanduser)]
 """A path that may begin with `~`, which no shell expands in `.env`."""
+RootPath = Annotated[Path, AfterValidator(lambda path: ROOT / path.expanduser())]
+"""A path that begins at the root of the tree unless it is absolute, as Docker Compose reads it."""
 
 
 _RANKING = Ranking()
@@ -87,6 +89,22 @@ class Settings(BaseSettings):
     research_tokens: int = Field(
         12_000, ge=1024, description="How much it may read on the way, in tokens of gpt-oss."
     )
+
+    # vLLM, as compose.yaml and `footnote engine` start it
+    weights_dir: RootPath = Field(
+        ROOT / "weights", description="Folder with the model's, named as it is."
+    )
+    engine_profile: Literal["", "16gb", "80gb", "h200"] = Field(
+        "", description="Class of the GPU; empty: the smallest that holds the model."
+    )
+    gpus: int = Field(1, ge=1, description="How many GPUs share the model.")
+    moe_backend: Literal[
+        "auto", "triton", "marlin", "humming", "flashinfer_cutlass", "flashinfer_trtllm"
+    ] = Field("auto", description="What vLLM computes the experts with.")
+    moe: Literal["auto", "kernels", "off"] = Field(
+        "auto", description="Our plugin for the experts: flags by tables, kernels too, or nothing."
+    )
+    moe_tables: str = Field("/tables", description="Folder of the site's tables, as vLLM sees it.")
 
     # embedding and retrieval
     embedding_model: HomePath | None = Field(
@@ -253,10 +271,7 @@ def source_secrets() -> dict[str, str]:
     }
 
 
-OF_COMPOSE = (
-    *("publish", "version", "weights_dir", "gpus", "vllm_memory"),
-    *("vllm_image", "moe", "moe_tables"),
-)
+OF_COMPOSE = ("publish", "version", "vllm_memory", "vllm_image")
 """Variables that only `compose.yaml` reads."""
 
 

@@ -41,6 +41,7 @@ WANTED = re.compile(
     r"|vllm/model_executor/layers/quantization/(__init__|mxfp4)\.py"
     r"|vllm/model_executor/(custom_op|models/gpt_oss|models/config)\.py"
     r"|vllm/(plugins/__init__|utils/import_utils|config/kernel|envs|_version)\.py"
+    r"|vllm/(engine/arg_utils|multimodal/media/connector|entrypoints/.*)\.py"
     r"|vllm-[\d.]+\.dist-info/METADATA"
 )
 

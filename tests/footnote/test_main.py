@@ -49,6 +49,8 @@ def test_all_commands_are_there() -> None:
         "remove",
         "access set",
         "tags set",
+        "engine check",
+        "engine command",
         "engine tune",
         "keys add",
         "keys list",
