@@ -11,10 +11,10 @@ export TORCH PYTHON
 BIN := .venv/bin
 RUNTIME := .venv/.runtime-$(TORCH)
 TOOLS := .venv/.tools
-LONG := quality or crash or hostile or rights or vllm or bench or s3 or moe
+LONG := quality or crash or hostile or faults or rights or vllm or bench or s3 or moe
 
 .PHONY: help install demo run test check lint types layers format \
-        test-crash test-hostile test-rights test-ui test-vllm test-bucket test-moe \
+        test-crash test-hostile test-faults test-rights test-ui test-vllm test-bucket test-moe \
         quality bench-ask bench-search bench-embed bench-pdf bench-evidence bench-ingest \
         bench-beside clean
 
@@ -54,6 +54,9 @@ test-crash: $(TOOLS)  ## 500 kill -9 and 100 full disks; prints the histograms
 
 test-hostile: $(TOOLS)  ## a thousand damaged and hostile files; prints what became of them
 	$(BIN)/pytest -m hostile -s $(PYTEST)
+
+test-faults: $(TOOLS)  ## 26 faults of a model server, 200 times each; prints how they end
+	$(BIN)/pytest -m faults -s $(PYTEST)
 
 test-rights: $(TOOLS)  ## ten thousand queries by people who may not see all, and twin worlds
 	$(BIN)/pytest -m rights -s $(PYTEST)

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -58,6 +66,10 @@ class Reindexing(Protocol):
         """Return the generations, the newest first."""
 
 
+async def _nothing() -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """Everything behind the routes."""
@@ -84,5 +96,7 @@ class Services:
     effort: Effort = Effort.LOW
     """Used where the question names none."""
     max_upload_bytes: int = 200 * 2**20
+    closing: Callable[[], Awaitable[None]] = field(default=_nothing)
+    """Closes what belongs to the loop that served, at its end."""
     operator: bool = False
     """Whether commands on this machine may have its files ingested by path."""

@@ -70,6 +70,13 @@ class Raw:
 
 
 @dataclass(frozen=True)
+class Bytes:
+    """Any bytes, no event around them."""
+
+    data: bytes
+
+
+@dataclass(frozen=True)
 class Refusal:
     """Not a stream but a response with a status and a body."""
 
@@ -77,7 +84,7 @@ class Refusal:
     body: Json | str
 
 
-Step = Pause | Reset | End | Delta | Finish | Raw
+Step = Pause | Reset | End | Delta | Finish | Raw | Bytes
 Script = tuple[Step, ...] | Refusal
 
 
@@ -266,7 +273,7 @@ class VllmStub:
                 if data is None:
                     writer.transport.abort()
                     return False
-                event = f"data: {data}\n\n".encode()
+                event = data if isinstance(data, bytes) else f"data: {data}\n\n".encode()
                 writer.write(f"{len(event):x}\r\n".encode() + event + b"\r\n")
                 await writer.drain()
             complete = not gone.done()
@@ -314,8 +321,8 @@ def vllm_stub(*, reasoning_config: bool = True) -> Iterator[VllmStub]:
 
 async def _play(
     script: tuple[Step, ...], body: Json, gone: asyncio.Future[bytes]
-) -> AsyncIterator[str | None]:
-    """Yield the data of each event; None where the connection breaks."""
+) -> AsyncIterator[str | bytes | None]:
+    """Yield the data of each event, or bytes as they are; None where the connection breaks."""
     counted = _Counted(body)
     yield json.dumps(counted.first())
     for step in script:
@@ -354,9 +361,9 @@ class _Counted:
         }
         return self._chunk([choice]) | {"prompt_token_ids": None, "prompt_text": None}
 
-    def event(self, step: Step) -> str | None:
+    def event(self, step: Step) -> str | bytes | None:
         """Return the data of one step's event, None where it shows nothing."""
-        if isinstance(step, Raw):
+        if isinstance(step, Raw | Bytes):
             return step.data
         chunk = self.delta(step) if isinstance(step, Delta) else None
         if self.full and not self.finished:  # the last text comes with the reason

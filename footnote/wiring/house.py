@@ -75,15 +75,16 @@ class House(Upkeep):
         quotes = self._extractive()
         if not self.settings.model_url:
             return Answerer(retriever=self.retriever, generator=quotes)
-        model = self._model()
         return Answerer(
             retriever=self.retriever,
-            generator=model,
+            generator=self.model,
             fallback=quotes,
-            researcher=self._researcher(model),
+            researcher=self._researcher(self.model),
         )
 
-    def _model(self) -> SteadyModel:
+    @cached_property
+    def model(self) -> SteadyModel:
+        """The model server, behind a line and a breaker."""
         from serving.steady.breaker import Breaker
         from serving.steady.line import Line
         from serving.steady.model import SteadyModel
@@ -95,6 +96,11 @@ class House(Upkeep):
             breaker=Breaker(failures=MODEL_FAILURES, seconds=MODEL_REST_SECONDS),
             seconds=settings.model_timeout,
         )
+
+    async def close_model(self) -> None:
+        """Close the connections to the model server, in the loop that made them."""
+        if "model" in self.__dict__:
+            await self.model.aclose()
 
     def _researcher(self, model: Conversing) -> Researcher | None:
         from knowledge.vocabulary import count_tokens
@@ -163,6 +169,7 @@ class House(Upkeep):
 
         return Services(
             answerer=self.answerer,
+            closing=self.close_model,
             retriever=self.retriever,
             library=self.catalog,
             intake=self.intake,

@@ -86,6 +86,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     asyncio.get_running_loop().set_default_executor(pool)
     async with app.state.agents.running():
         yield
+    await app.state.services.closing()
     pool.shutdown(wait=False, cancel_futures=True)
 
 

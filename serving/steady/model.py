@@ -38,6 +38,9 @@ class Model(Protocol):
 
     name: str
 
+    async def aclose(self) -> None:
+        """Close all connections."""
+
     def generate(self, context: Context) -> AsyncGenerator[Delta, None]:
         """Yield an answer."""
 
@@ -62,6 +65,10 @@ class SteadyModel:
         self._line = line
         self._breaker = breaker
         self._seconds = seconds
+
+    async def aclose(self) -> None:
+        """Close all connections to the server."""
+        await self._model.aclose()
 
     async def generate(self, context: Context) -> AsyncGenerator[Delta, None]:
         """Yield positions, then the answer; raises `ModelError`."""

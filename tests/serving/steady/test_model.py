@@ -30,6 +30,9 @@ class Moody:
         self._text = text
         self._hangs = hangs
 
+    async def aclose(self) -> None:
+        pass
+
     async def generate(self, context: Context) -> AsyncGenerator[Delta, None]:
         self.asked.append(context)
         ended = False
@@ -152,7 +155,7 @@ def test_a_server_that_answers_badly_is_there(fault: str) -> None:
 
 
 def test_who_waits_is_told_where() -> None:
-    async def run() -> list[list[Delta]]:
+    async def run() -> tuple[list[Delta], list[Delta], list[Delta]]:
         model = standing(Moody(hangs=0.01))
 
         async def ask() -> list[Delta]:
