@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx2
 import pytest
 
+from serving.engine.launch import Engine, launch
 from tests.service import ROOT, free_port
 from tests.serving.chat_contract import ChatContract, Server
 
@@ -24,17 +25,9 @@ KEY = "test-key"
 NAME = "gpt-oss-20b"
 START_SECONDS = 300
 
-SETTINGS = {
-    "VLLM_CPU_KVCACHE_SPACE": "1",
-    "VLLM_NO_USAGE_STATS": "1",
-    "DO_NOT_TRACK": "1",
-    "HF_HUB_OFFLINE": "1",
-    "VLLM_HOST_IP": "127.0.0.1",
-}
-REASONING = {
-    "reasoning_start_str": "<|channel|>analysis<|message|>",
-    "reasoning_end_str": "<|end|><|start|>assistant<|channel|>final",
-}
+ENGINE = Engine(NAME, str(MODEL), str(ROOT / "build" / "vllm-cache"), path=str(ROOT), vllm="0.32.0")
+OF_THE_CPU = ("--max-model-len", "4096", "--enforce-eager")
+"""What a CPU and a tiny model need besides; the last of two equal flags counts."""
 
 # Random weights write noise. These leave it no choice: straight into the final channel, and there
 # into the one text that the grammar admits.
@@ -69,12 +62,64 @@ class TestRealVllm(ChatContract):
     pass
 
 
+PROBES = [
+    *(("GET", path, {}) for path in ("/version", "/load", "/ping", "/v1/models/", "/metrics/x")),
+    *(("POST", path, {}) for path in ("/invocations", "/tokenize", "/detokenize", "/ping")),
+    ("POST", "/v1/completions", {"model": NAME, "prompt": "soup", "max_tokens": 1}),
+    ("POST", "/v1/responses", {"model": NAME, "input": "soup", "max_output_tokens": 16}),
+    ("POST", "/v1/messages", {}),
+    ("OPTIONS", "/v1/models", {}),
+    ("HEAD", "/health", {}),
+]
+"""What vLLM answers besides, or how what we call might be spelt otherwise."""
+
+
+def test_only_what_we_call_answers(server: Server) -> None:
+    root = server.url.removesuffix("/v1")
+    with client(root) as calls:
+        for path in ("/health", "/metrics", "/v1/models"):
+            assert calls.get(path).status_code == 200, path
+    assert answered(root) == []
+
+
+def test_without_the_gate_the_others_do(tmp_path: Path) -> None:
+    """The control of the zero above."""
+    with serving(tmp_path / "serve.log", gated=False) as root:
+        found = answered(root)
+    print(f"without the gate {len(found)} of {len(PROBES)} answer: {', '.join(found)}")
+    assert len(found) >= 8
+    assert "POST /invocations" in found
+
+
+def client(root: str) -> httpx2.Client:
+    bearer = {"Authorization": f"Bearer {KEY}"}
+    return httpx2.Client(base_url=root, headers=bearer, trust_env=False, timeout=60)
+
+
+def answered(root: str) -> list[str]:
+    """Return the probes that got anything but the answer for what is not there."""
+    with client(root) as calls:
+        missing = calls.get("/nothing")
+        found = []
+        for method, path, body in PROBES:
+            answer = calls.request(method, path, json=body or None)
+            same = answer.status_code == missing.status_code == 404
+            if not same or answer.text not in ("", missing.text):
+                found.append(f"{method} {path}")
+    return found
+
+
+def test_a_request_without_the_key_is_refused(server: Server) -> None:
+    answer = httpx2.get(f"{server.url}/models", trust_env=False)
+    assert answer.status_code == 401
+
+
 @contextlib.contextmanager
-def serving(log: Path) -> Iterator[str]:
+def serving(log: Path, *, gated: bool = True) -> Iterator[str]:
     """Run `vllm serve` on a free port; yield its root URL once it is healthy."""
     port = free_port()
     with log.open("w") as out:
-        process = subprocess.Popen(command(port), stdout=out, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command(port, gated=gated), stdout=out, stderr=subprocess.STDOUT)
         try:
             root = f"http://127.0.0.1:{port}"
             await_health(root, process, log)
@@ -84,25 +129,16 @@ def serving(log: Path) -> Iterator[str]:
             process.wait(60)
 
 
-def command(port: int) -> list[str]:
-    """Return the command line; `env` sets its variables and keeps the test guard out of torch."""
-    settings = [f"{name}={value}" for name, value in SETTINGS.items()]
-    options = {
-        "host": "127.0.0.1",
-        "port": str(port),
-        "api-key": KEY,
-        "served-model-name": NAME,
-        "max-model-len": "4096",
-        "reasoning-parser": "openai_gptoss",
-        "tool-call-parser": "openai",
-        "reasoning-config": json.dumps(REASONING),
-    }
-    flags = [part for name, value in options.items() for part in (f"--{name}", value)]
-    return [
-        *("env", "-u", "PYTHONPATH", *settings),
-        *(str(VLLM), "serve", str(MODEL)),
-        *("--enforce-eager", "--enable-auto-tool-choice", *flags),
-    ]
+def command(port: int, *, gated: bool = True) -> list[str]:
+    """Return the command line that a site runs, with its variables, on this port."""
+    plan = launch(replace(ENGINE, port=port))
+    told = {**plan.environment, "VLLM_API_KEY": KEY, "VLLM_CPU_KVCACHE_SPACE": "1"}
+    variables = [f"{name}={value}" for name, value in told.items()]
+    words = list(plan.command[1:])
+    if not gated:
+        at = words.index("--middleware")
+        del words[at : at + 2]
+    return ["env", *variables, str(VLLM), *words, *OF_THE_CPU]
 
 
 def await_health(root: str, process: subprocess.Popen[bytes], log: Path) -> None:
