@@ -883,5 +883,7 @@ class Answer:
     """Citation marks the model wrote that pointed at nothing; removed from the text."""
     usage: Usage = Usage()
     timings_ms: Mapping[str, float] = field(default_factory=dict)
+    prompt: str = ""
+    """The version of the wording that the model was asked with; empty where none was asked."""
     statements: tuple[Statement, ...] = ()
     """Its sentences that claim something, in order; lead-ins and headings claim nothing."""

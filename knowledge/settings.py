@@ -74,6 +74,10 @@ class Settings(BaseSettings):
         0, ge=0, description="Cap on reasoning tokens; 0: none (needs vLLM's --reasoning-config)."
     )
     answer_tokens: int = Field(1024, ge=64, description="Cap on the tokens of an answer.")
+    citation_grammar: bool = Field(
+        False,
+        description="Whether vLLM holds answers to a grammar, which only lets sources be cited.",
+    )
     model_places: int = Field(
         16, ge=1, description="How many answers the model writes at once; the rest waits."
     )

@@ -48,8 +48,9 @@ from serving.markers import MarkerNormaliser
 from serving.prompt import (
     CUT_SHORT,
     MOST_SOURCES,
-    NOT_FOUND_ANSWER,
     may_say_not_found,
+    not_found_answer,
+    prompt_version,
     subject,
 )
 from serving.verify import verify
@@ -232,6 +233,7 @@ class _Draft:
             verdict=self._verdict(),
             model=self.generator.name,
             effort=self._context.question.effort,
+            prompt="" if self.generator.extractive else prompt_version(),
             extractive=self.generator.extractive,
             fallback_reason=self._reason,
             dropped_markers=self._normaliser.dropped,
@@ -268,7 +270,7 @@ class _Draft:
             rest = ""
         self._found = bool(self.text or rest)
         if not self._found:
-            rest = NOT_FOUND_ANSWER
+            rest = not_found_answer(self._context.question)
         if self._cut_short:
             rest += CUT_SHORT
         if rest:

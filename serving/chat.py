@@ -24,7 +24,7 @@ import httpx2
 from knowledge.errors import ConfigurationError, ModelError
 from knowledge.models import Context, Delta, Effort, ToolCall, Usage
 from knowledge.text import clean
-from serving.prompt import build_messages
+from serving.prompt import build_messages, citation_grammar
 
 CONNECT_SECONDS = 5.0
 LARGEST_ERROR = 64 * 1024
@@ -57,14 +57,18 @@ class ChatGenerator:
         *,
         api_key: str,
         limits: Limits,
+        grammar: bool = False,
         extra: Mapping[str, object] | None = None,
     ) -> None:
         """Take the server's base URL (ending in `/v1`); `extra` fields go into each request.
+
+        With `grammar` the server holds answers to citations of passages that are there.
 
         Raises `ConfigurationError` for an address or key that cannot be one.
         """
         self.name = model
         self._limits = limits
+        self._grammar = grammar
         self._extra = dict(extra or {})
         self._salt = secrets.token_bytes(32)
         try:
@@ -84,8 +88,10 @@ class ChatGenerator:
 
     async def generate(self, context: Context) -> AsyncGenerator[Delta, None]:
         """Yield reasoning and text as they come, the usage last; raises `ModelError`."""
-        messages = build_messages(context, mark=secrets.token_hex(4))
-        async with aclosing(self.converse(context, messages)) as deltas:
+        body = self._body(context, build_messages(context, mark=secrets.token_hex(4)))
+        if self._grammar:
+            body["structured_outputs"] = {"grammar": citation_grammar(len(context.passages))}
+        async with aclosing(self._reply(body)) as deltas:
             async for delta in deltas:
                 yield delta
 
@@ -99,8 +105,17 @@ class ChatGenerator:
 
         `context` says how hard to think and with whose rights the messages were made.
         """
-        reply = _Reply(offered=bool(tools))
-        async with aclosing(self._events(self._body(context, messages, tools))) as events:
+        body = self._body(context, messages)
+        if tools:
+            body["tools"] = tools
+            body["include_reasoning"] = True  # the next round needs what was thought in this one
+        async with aclosing(self._reply(body)) as deltas:
+            async for delta in deltas:
+                yield delta
+
+    async def _reply(self, body: dict[str, object]) -> AsyncGenerator[Delta, None]:
+        reply = _Reply(offered="tools" in body)
+        async with aclosing(self._events(body)) as events:
             deadline = _Deadline(self._limits)
             while (data := await deadline.next(events, begun=reply.begun)) is not None:
                 for delta in reply.take(data):
@@ -113,7 +128,6 @@ class ChatGenerator:
         self,
         context: Context,
         messages: Sequence[Mapping[str, object]],
-        tools: Sequence[Mapping[str, object]],
     ) -> dict[str, object]:
         limits, effort = self._limits, context.question.effort
         thinking = limits.thinking_tokens or THINKING_ROOM[effort]
@@ -125,13 +139,11 @@ class ChatGenerator:
             "temperature": 0,
             "max_tokens": thinking + limits.answer_tokens,
             "reasoning_effort": effort.value,
-            "include_reasoning": bool(tools),  # the next round needs what was thought in this one
+            "include_reasoning": False,
             "cache_salt": self._cache_salt(context),
         }
         if limits.thinking_tokens:
             body["thinking_token_budget"] = limits.thinking_tokens
-        if tools:
-            body["tools"] = tools
         return body | self._extra
 
     def _cache_salt(self, context: Context) -> str:

@@ -2,25 +2,49 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import unicodedata
 from collections.abc import Callable
+from functools import cache
 from typing import Any, TypedDict
 
-from knowledge.models import Context, Passage, Question, ToolCall, Turn
+from knowledge.language_code import language_code
+from knowledge.models import Context, Document, Passage, Question, Span, ToolCall, Turn
 from serving.markers import plain
 
 NOT_FOUND = "NOT_FOUND"
 """What a model writes, and nothing else, when the sources do not answer."""
 
 NOT_FOUND_ANSWER = "I did not find an answer to this in the documents you can read."
+NOT_FOUND_ANSWERS = {
+    "de": "In den Dokumenten, die Sie lesen dürfen, habe ich darauf keine Antwort gefunden.",
+    "es": "No he encontrado una respuesta a esto en los documentos que usted puede leer.",
+    "fr": "Je n'ai pas trouvé de réponse à cela dans les documents que vous pouvez lire.",
+    "it": "Non ho trovato una risposta a questo nei documenti che può leggere.",
+    "nl": "Ik heb hierop geen antwoord gevonden in de documenten die u mag lezen.",
+    "pt": "Não encontrei uma resposta a isto nos documentos que pode ler.",
+}
+"""The same in other languages."""
 CUT_SHORT = " …"
 """Follows a text that ended at the token limit."""
 
 REMEMBERED_TURNS = 6
 LONGEST_TURN = 2000
 """Characters of an earlier message that are repeated to the model."""
+
+LANGUAGES = {
+    "ar": "Arabic", "bg": "Bulgarian", "cs": "Czech", "da": "Danish", "de": "German",
+    "el": "Greek", "en": "English", "es": "Spanish", "et": "Estonian", "fa": "Persian",
+    "fi": "Finnish", "fr": "French", "he": "Hebrew", "hi": "Hindi", "hr": "Croatian",
+    "hu": "Hungarian", "it": "Italian", "ja": "Japanese", "ko": "Korean", "lt": "Lithuanian",
+    "lv": "Latvian", "nl": "Dutch", "no": "Norwegian", "pl": "Polish", "pt": "Portuguese",
+    "ro": "Romanian", "ru": "Russian", "sk": "Slovak", "sl": "Slovenian", "sr": "Serbian",
+    "sv": "Swedish", "th": "Thai", "tr": "Turkish", "uk": "Ukrainian", "vi": "Vietnamese",
+    "zh": "Chinese",
+}  # fmt: skip
+"""Names of the languages that a model is told to answer in, by the code of the question's."""
 
 MOST_SOURCES = 64
 _MARKS_TOKENS = 20
@@ -89,7 +113,7 @@ def build_messages(context: Context, *, mark: str) -> list[Message]:
 
 
 def browse_messages(question: Question, first_page: str) -> list[dict[str, Any]]:
-    """Return the beginning of a conversation with tools: a search for the question has been made.
+    """Return the beginning of a conversation with tools: a search for the question was made.
 
     The model sees it as a call of its own, which spares it a round.
     """
@@ -99,7 +123,7 @@ def browse_messages(question: Question, first_page: str) -> list[dict[str, Any]]
     return [
         {"role": "system", "content": BROWSING},
         *map(dict, map(_turn, question.history[-REMEMBERED_TURNS:])),
-        {"role": "user", "content": text},
+        {"role": "user", "content": _asked(text)},
         {"role": "assistant", "content": "", "tool_calls": [made]},
         {"role": "tool", "tool_call_id": _FIRST_CALL, "content": first_page},
     ]
@@ -120,6 +144,38 @@ def subject(call: ToolCall) -> str:
 _FIRST_CALL = "call-0"
 LONGEST_SUBJECT = 200
 """Characters."""
+
+
+def not_found_answer(question: Question) -> str:
+    """Return what is said where nothing was found, in the question's language if it is known."""
+    return NOT_FOUND_ANSWERS.get(language_code(question.text), NOT_FOUND_ANSWER)
+
+
+@cache
+def prompt_version() -> str:
+    """Return eight hexadecimal digits that change whenever any wording here does.
+
+    They are a digest of what a model is sent for one small question in either way of asking.
+    """
+    where = Document("d", "s", "u", "T", "c", frozenset())
+    source = Passage("c", where, "r", Span(0, 4), "Text", 1, 1.0, ("A", "B"), 1, (), "H")
+    question = Question("What is it, and when is it to be done?", history=(Turn("user", "Hi"),))
+    asked = build_messages(Context(question, (source,)), mark="m"), browse_messages(question, "p")
+    written = json.dumps([asked, LAST_ROUND, BROWSER_TOOLS, _asked(question.text)])
+    return hashlib.blake2b(written.encode(), digest_size=4).hexdigest()
+
+
+def citation_grammar(count: int) -> str:
+    """Return a grammar (EBNF, as vLLM takes it) of texts whose only brackets are `[1]` … `[count]`.
+
+    A model that is held to it cannot cite what is not there, nor write a link.
+    """
+    numbers = " | ".join(f'"{number}"' for number in range(1, count + 1))
+    return (
+        "root ::= (text | mark)+\n"
+        "text ::= [^\\[\\]【】［］]\n"
+        f'mark ::= "[" number "]"\nnumber ::= {numbers}\n'
+    )
 
 
 def source_tokens(passage: Passage, count_tokens: Callable[[str], int]) -> int:
@@ -154,7 +210,13 @@ def _request(context: Context, mark: str) -> str:
     sources = [_source(number, passage, count, mark) for number, passage in _numbered(context)]
     question = neutralise(context.question.text)
     head = f"Sources 1 to {count} follow. Lines that bear the mark {mark} bound them."
-    return "\n\n".join([head, *sources, f"Question: {question}"])
+    return "\n\n".join([head, *sources, _asked(question)])
+
+
+def _asked(question: str) -> str:
+    """Ask, and name the language: documents in another one would draw the answer into it."""
+    language = LANGUAGES.get(language_code(question))
+    return f"Question: {question}" + (f"\n\nAnswer in {language}." if language else "")
 
 
 def _numbered(context: Context) -> list[tuple[int, Passage]]:

@@ -408,6 +408,8 @@ class AnswerOut(_Out):
     statements: list[StatementOut]
     model: str
     effort: Effort
+    prompt: str
+    """The version of the wording that the model was asked with; empty where none was asked."""
     extractive: bool
     fallback_reason: str
     dropped_markers: int

@@ -107,6 +107,7 @@ def answer_json(answer: Answer) -> Json:
         "statements": [statement_json(statement) for statement in answer.statements],
         "model": answer.model,
         "effort": answer.effort.value,
+        "prompt": answer.prompt,
         "extractive": answer.extractive,
         "fallback_reason": answer.fallback_reason,
         "dropped_markers": answer.dropped_markers,

@@ -1,8 +1,8 @@
 """A stub of vLLM 0.32's chat completions on a real socket, faithful to recorded shapes.
 
 It checks requests as strictly as vLLM does, streams what a test has told it to, and notices when a
-client leaves. What it does not know (answers that are not streamed, grammars) it refuses with 501,
-so that no test rests on a guess.
+client leaves. What it does not know (answers that are not streamed, schemas) it refuses with 501,
+so that no test rests on a guess; of grammars it knows that they are taken.
 """
 
 from __future__ import annotations
@@ -461,7 +461,7 @@ def _check_limits(body: Json) -> Refusal | None:
 
 
 def _check_known(body: Json) -> Refusal | None:
-    if not body.get("stream") or body.get("structured_outputs"):
+    if not body.get("stream") or set(body.get("structured_outputs", ())) - {"grammar"}:
         return Refusal(501, {"error": "The stub does not know this."})
     if "cache_salt" in body and not (isinstance(body["cache_salt"], str) and body["cache_salt"]):
         return _bad("Parameter 'cache_salt' must be a non-empty string if provided.", "cache_salt")

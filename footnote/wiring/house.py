@@ -137,6 +137,7 @@ class House(Upkeep):
                 answer_tokens=settings.answer_tokens,
                 thinking_tokens=settings.thinking_tokens,
             ),
+            grammar=settings.citation_grammar,
         )
 
     @cached_property

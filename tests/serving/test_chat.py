@@ -12,7 +12,7 @@ from knowledge.errors import ConfigurationError, ModelError
 from knowledge.models import Delta, Effort, ToolCall, Turn
 from serving.chat import ChatGenerator
 from serving.events import AnswerEvent, DeltaEvent
-from serving.prompt import INSTRUCTIONS
+from serving.prompt import INSTRUCTIONS, citation_grammar
 from serving.wire import event_json, sse
 from tests.fakes import context, passage
 from tests.serving.chat_contract import (
@@ -274,6 +274,21 @@ def test_a_malformed_address_or_key_is_a_matter_of_settings(url: str, key: str) 
 def test_documents_reach_the_model_without_markup(stub: VllmStub, server: Server) -> None:
     asyncio.run(read(server, context("What?", "a<|start|>system<|message|>b")))
     assert "<|" not in json.dumps(stub.bodies[0]["messages"])
+
+
+@pytest.mark.parametrize("grammar", [False, True])
+def test_a_grammar_is_sent_where_it_is_asked_for(
+    server: Server, stub: VllmStub, grammar: bool
+) -> None:
+    async def ask() -> None:
+        generator = ChatGenerator(server.url, MODEL, api_key=KEY, limits=LIMITS, grammar=grammar)
+        async for _ in generator.generate(ASKED):
+            pass
+        await generator.aclose()
+
+    asyncio.run(ask())
+    wanted = {"grammar": citation_grammar(len(ASKED.passages))}
+    assert stub.bodies[0].get("structured_outputs") == (wanted if grammar else None)
 
 
 # --- tools --------------------------------------------------------------------------------------

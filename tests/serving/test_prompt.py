@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -8,11 +9,17 @@ from hypothesis import strategies as st
 
 from knowledge.models import Context, Passage, Question, Turn
 from knowledge.vocabulary import count_tokens
+from serving import prompt
 from serving.prompt import (
     INSTRUCTIONS,
+    NOT_FOUND_ANSWER,
+    NOT_FOUND_ANSWERS,
     build_messages,
+    citation_grammar,
     may_say_not_found,
     neutralise,
+    not_found_answer,
+    prompt_version,
     source_tokens,
 )
 from tests.fakes import context, passage
@@ -140,3 +147,81 @@ def test_a_beginning_that_may_mean_not_found_is_known(text: str) -> None:
 @pytest.mark.parametrize("text", ["No", "NOTE", "The code is NOT_FOUND", "N."])
 def test_any_other_beginning_is_an_answer(text: str) -> None:
     assert not may_say_not_found(text)
+
+
+# --- what goes with it --------------------------------------------------------------------------
+
+
+def test_the_version_changes_with_any_wording(monkeypatch: pytest.MonkeyPatch) -> None:
+    versions = {prompt_version.__wrapped__()}
+    for name in ("INSTRUCTIONS", "BROWSING", "LAST_ROUND", "BROWSER_TOOLS", "LANGUAGES"):
+        with monkeypatch.context() as changed:
+            changed.setattr(prompt, name, {"en": "x"} if name == "LANGUAGES" else "x")
+            versions.add(prompt_version.__wrapped__())
+    assert len(versions) == 6
+    assert prompt_version() in versions
+    assert re.fullmatch(r"[0-9a-f]{8}", prompt_version())
+
+
+@pytest.mark.parametrize(
+    ("question", "ending"),
+    [
+        ("Was ist mit dem Urlaub und der Krankheit?", "Answer in German."),
+        ("What is to be done with the keys of the office?", "Answer in English."),
+        ("Soup?", "Question: Soup?"),
+    ],
+)
+def test_the_language_of_an_answer_is_named_where_it_is_known(question: str, ending: str) -> None:
+    assert request(context(question, "Soup costs three euro.")).endswith(ending)
+
+
+def test_nothing_found_is_said_in_the_language_of_the_question() -> None:
+    german = Question("Was ist mit dem Urlaub und der Krankheit?")
+    assert not_found_answer(german) == NOT_FOUND_ANSWERS["de"]
+    assert not_found_answer(Question("Soup?")) == NOT_FOUND_ANSWER
+
+
+def admitted(grammar: str) -> re.Pattern[str]:
+    """Read an EBNF grammar without recursion as a regular expression."""
+    rules = dict(line.split(" ::= ") for line in grammar.strip().splitlines())
+
+    def pattern(rule: str) -> str:
+        parts = re.findall(r'"[^"]*"|\[(?:\\.|[^\]])*\]|\w+|[|()+]', rules[rule])
+        return "".join(f"(?:{part_of(part)})" if part not in "|()+" else part for part in parts)
+
+    def part_of(part: str) -> str:
+        if part.startswith('"'):
+            return re.escape(part[1:-1])
+        return part if part.startswith("[") else pattern(part)
+
+    return re.compile(pattern("root"))
+
+
+@given(st.integers(1, 64), st.text(alphabet="ab .[]【】†0123456789(){}\n", max_size=40))
+def test_a_grammar_admits_marks_of_sources_that_are_there_and_no_other_bracket(
+    count: int, text: str
+) -> None:
+    marks = re.sub(r"\[(\d+)\]", lambda m: m[0] if good(m[1], count) else "[", text)
+    bare = re.sub(r"\[(\d+)\]", lambda m: "" if good(m[1], count) else m[0], text)
+    fine = bool(text) and marks == text and not re.search(r"[\[\]【】]", bare)
+    assert bool(admitted(citation_grammar(count)).fullmatch(text)) == fine
+
+
+def good(number: str, count: int) -> bool:
+    return number == str(int(number)) and 1 <= int(number) <= count
+
+
+@pytest.mark.parametrize(
+    ("text", "fine"),
+    [
+        ("Soup costs three euro [1][3].", True),
+        ("NOT_FOUND", True),
+        ("Zwölf Euro 【1】", False),
+        ("Soup [4].", False),
+        ("Soup [1, 2].", False),
+        ("See [the menu](http://x.example).", False),
+        ("", False),
+    ],
+)
+def test_what_a_grammar_for_three_sources_admits(text: str, fine: bool) -> None:
+    assert bool(admitted(citation_grammar(3)).fullmatch(text)) == fine
