@@ -16,7 +16,7 @@ LONG := quality or crash or hostile or faults or rights or vllm or bench or s3 o
 .PHONY: help install demo run test check lint types layers format \
         test-crash test-hostile test-faults test-rights test-ui test-vllm test-bucket test-moe \
         quality bench-ask bench-search bench-embed bench-pdf bench-evidence bench-ingest \
-        bench-beside clean
+        bench-beside bench-giants clean
 
 help:            ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/	/' | expand -t 15
@@ -96,6 +96,9 @@ bench-evidence: $(TOOLS)  ## how well evidence is found in what bench-pdf read
 bench-ingest: $(TOOLS)  ## how fast files become findable beside LlamaIndex and unstructured
 	$(BIN)/python scripts/peers_env.py llama-index unstructured-store
 	$(BIN)/pytest -m bench tests/quality/test_ingest_peers.py -s $(PYTEST)
+
+bench-giants: $(TOOLS)  ## how long searches take while files are cut that are huge in tokens or parts
+	$(BIN)/pytest -m hostile tests/hostile/test_giants.py -s $(PYTEST)
 
 bench-beside: $(TOOLS)  ## what searching costs while documents come in, and they while it goes on
 	$(BIN)/pytest -m bench tests/quality/test_beside.py -s $(PYTEST)

@@ -1,6 +1,6 @@
 """A file's bytes become live revisions: the story of ingestion.
 
-Receive, parse, chunk, store, embed, upsert under a new revision, verify the count; then one
+Receive, parse, prepare, store, embed, upsert under a new revision, verify the count; then one
 catalog transaction makes it visible in place of the old one, and what is dead is cleaned away.
 Documents go in groups, so that a thousand small ones do not cost a thousand times five disk
 syncs; each still becomes visible whole or not at all. While a group is embedded, the next one is
@@ -20,19 +20,12 @@ from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import NamedTuple, Protocol, TypeAlias
 
-from ingest.chunk import (
-    CHUNKER,
-    MAX_CHUNKS,
-    belonging,
-    chunk,
-    embedding_text,
-    without_figures,
-)
+from ingest.chunk import CHUNKER, MAX_CHUNKS, belonging
 from ingest.dating import own_date
 from ingest.discover import quote
+from ingest.prepare import Likeness, PreparerHere
 from ingest.recover import clean, copy_labels
 from knowledge.errors import IndexUnavailable, IngestError, TooLarge
-from knowledge.language_code import language_code
 from knowledge.models import (
     Chunk,
     Document,
@@ -41,21 +34,18 @@ from knowledge.models import (
     Outcome,
     Parsed,
     Point,
+    Prepared,
     Reading,
     Refused,
     Revision,
     RevisionState,
-    Sketch,
     Source,
-    SparseVector,
     derive_id,
 )
-from knowledge.ports import Embedder, Ledger, Parser, SparseEncoder, VectorSpace
+from knowledge.ports import Embedder, Ledger, Parser, Preparer, SparseEncoder, VectorSpace
 
 UPLOADED_BY = "uploaded_by"
 """The metadata of an upload that names who handed it in, and so who may remove it."""
-TOO_MANY = "too_many_passages"
-"""The code of a document that makes more chunks than one may."""
 UNAVAILABLE = "unavailable"
 """The code of a `ParserFailed` that is no fault of the file."""
 EMBED_TEXTS = 64
@@ -63,21 +53,6 @@ EMBED_TEXTS = 64
 LISTED_LINES = 1000
 """Refused lines of one file that are each noted; noting takes a transaction, and a file of nothing
 else can have a million."""
-
-
-@dataclass(frozen=True, slots=True)
-class Likeness:
-    """How it is told that documents say nearly the same."""
-
-    signature: Callable[[str], tuple[int, ...]]
-    """That of `ingest.likeness`: empty for a text too short to compare."""
-    threshold: float = 0.8
-    """The Jaccard similarity from which two documents are one family."""
-
-    def sketch(self, text: str) -> Sketch | None:
-        """Return what finds the family of a text; None for one too short to compare."""
-        numbers = self.signature(text)
-        return Sketch(numbers, self.threshold) if numbers else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +119,8 @@ class _Draft:
     reading: Reading
     file: File | None = None
     """Where it came from; None for what the catalog held already."""
-    chunks: Sequence[Chunk] = ()
-    """As cut on arrival, of no revision yet; () for what the catalog held already."""
+    prepared: Prepared | None = None
+    """As on arrival; None for what the catalog held already."""
 
     def is_copy_of(self, digest: str, media_type: str) -> bool:
         """Say whether it was made of these bytes, read in the same way."""
@@ -158,15 +133,13 @@ class _Draft:
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """A draft with its revision, cut up and weighed; not yet visible."""
+    """A draft with its revision; not yet visible."""
 
     draft: _Draft
     revision_id: str
+    prepared: Prepared
     chunks: Sequence[Chunk]
-    texts: Sequence[str]
-    """What is embedded, one per chunk."""
-    sparse: Sequence[SparseVector]
-    sketch: Sketch | None
+    """Those of `prepared`, as the revision's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +189,7 @@ class Pipeline:
         space: VectorSpace,
         ledger: Ledger,
         sizes: Sizes | None = None,
+        preparer: Preparer | None = None,
         passed: Callable[[str], None] | None = None,
         versions: str = "",
     ) -> None:
@@ -226,6 +200,7 @@ class Pipeline:
         self._generation = space.generation
         self._ledger = ledger
         self._sizes = sizes or Sizes()
+        self._preparer = preparer or preparer_here(space, self._sizes)
         self._passed = passed or _ignore
         self._versions = versions
 
@@ -395,20 +370,19 @@ class Pipeline:
             digest = _line_digest(parsed)
         if self._is_known(file, identity, digest):
             return self._unchanged(file, uri, identity)
-        return self._cut_draft(_draft(file, uri, parsed, digest=digest, key=key), file)
+        return self._prepare(_draft(file, uri, parsed, digest=digest, key=key), file)
 
-    def _cut_draft(self, draft: _Draft, file: File) -> _Draft | IngestEvent:
-        """Cut it; raises `TooLarge` for a file, refuses a line, that makes too many chunks."""
-        cut = self._cut(draft.parsed)
-        if len(cut) <= self._sizes.max_chunks:
-            return replace(draft, chunks=cut)
-        reason = f"it makes more than {self._sizes.max_chunks:,} passages; split it"
-        if file.holds_lines:
-            return self._refuse(file, draft.document.uri, code=TOO_MANY, reason=reason)
-        raise TooLarge(reason, code=TOO_MANY)
-
-    def _cut(self, parsed: Parsed) -> list[Chunk]:
-        return chunk("", parsed, self._embedder.token_spans, self._sizes.chunk_tokens)
+    def _prepare(self, draft: _Draft, file: File) -> _Draft | IngestEvent:
+        """Prepare it; raises `TooLarge` for a file, refuses a line, that makes too many chunks."""
+        try:
+            made = self._preparer.prepare(draft.parsed, most=self._sizes.max_chunks)
+        except TooLarge as error:
+            if not file.holds_lines:
+                raise
+            uri, code, reason = draft.document.uri, error.code, str(error)
+            return self._refuse(file, uri, code=code, reason=reason)
+        document = replace(draft.document, language=made.language)
+        return replace(draft, document=document, prepared=made)
 
     def _is_unchanged(self, file: File, digest: str) -> bool:
         """Say whether all that came of these very bytes is still there; lines say it one by one."""
@@ -468,7 +442,7 @@ class Pipeline:
         texts = {
             each.imprint: text
             for work in parsed
-            for each, text in zip(work.chunks, work.texts, strict=True)
+            for each, text in zip(work.chunks, work.prepared.texts, strict=True)
         }
         held = self._held_vectors(texts)
         making = aside.submit(self._embed, texts, held, before.dense if before else None)
@@ -497,21 +471,8 @@ class Pipeline:
         return [self._work(*pair) for pair in zip(drafts, revision_ids, strict=True)]
 
     def _work(self, draft: _Draft, revision_id: str) -> _Work:
-        parsed = draft.parsed
-        cut = belonging(draft.chunks or self._cut(parsed), revision_id)
-        texts = [
-            embedding_text(parsed.title, each.heading, each.span.cut(parsed.text), each.header)
-            for each in cut
-        ]
-        embedded = list(map(without_figures, texts))
-        chunks = [
-            replace(each, imprint=self._imprint(text))
-            for each, text in zip(cut, embedded, strict=True)
-        ]
-        sparse = [self._sparse.encode_passage(text, parsed.title) for text in texts]
-        likeness = self._sizes.likeness
-        sketch = likeness.sketch(parsed.text) if likeness else None
-        return _Work(draft, revision_id, chunks, embedded, sparse, sketch)
+        made = draft.prepared or self._preparer.prepare(draft.parsed)
+        return _Work(draft, revision_id, made, belonging(made.chunks, revision_id))
 
     def _advance(
         self, works: Sequence[_Work], step: Callable[[_Work], None], state: str
@@ -539,8 +500,8 @@ class Pipeline:
             coverage=work.draft.parsed.coverage,
             reading=work.draft.reading,
         )
-        terms = [vector.indices for vector in work.sparse]
-        self._ledger.store_parsed(revision, work.chunks, terms, work.sketch)
+        terms = [vector.indices for vector in work.prepared.sparse]
+        self._ledger.store_parsed(revision, work.chunks, terms, work.prepared.sketch)
 
     def _embed(
         self, texts: Mapping[str, str], held: _Dense, before: Future[_Dense] | None
@@ -564,10 +525,6 @@ class Pipeline:
         chunk_ids = self._ledger.imprinted(imprints)
         held = self._index.vectors(list(chunk_ids.values()))
         return {each: held[where] for each, where in chunk_ids.items() if where in held}
-
-    def _imprint(self, text: str) -> str:
-        named = f"{self._embedder.name}\n{text}".encode(errors="surrogatepass")
-        return hashlib.sha256(named).hexdigest()[:32]
 
     def _mark_embedded(self, work: _Work) -> None:
         self._ledger.mark(work.revision_id, RevisionState.EMBEDDED)
@@ -629,6 +586,17 @@ class Following:
     def ingest(self, files: Iterable[File]) -> Iterator[IngestEvent]:
         """Ingest as `Pipeline` does; `IndexUnavailable`, too, when another one becomes live."""
         return self._current().ingest(files)
+
+
+def preparer_here(space: VectorSpace, sizes: Sizes) -> PreparerHere:
+    """Return what prepares documents for this space, in this process."""
+    return PreparerHere(
+        token_spans=space.embedder.token_spans,
+        embedder=space.embedder.name,
+        sparse=space.sparse,
+        chunk_tokens=sizes.chunk_tokens,
+        likeness=sizes.likeness,
+    )
 
 
 def versions_at_hand(
@@ -704,7 +672,6 @@ def _draft(file: File, uri: str, parsed: Parsed, *, digest: str, key: str) -> _D
         media_type=file.media_type,
         metadata=metadata,
         size=len(parsed.text.encode(errors="replace")) if key else len(file.data),
-        language=language_code(parsed.text),
         tags=file.tags,
         dated_at=own_date(metadata) or file.modified_at,
     )
@@ -733,7 +700,7 @@ def _line_digest(parsed: Parsed) -> str:
 
 def _points(work: _Work, dense: _Dense) -> Iterator[Point]:
     """Join each chunk of `work` with its dense vector and its sparse one."""
-    for each, sparse in zip(work.chunks, work.sparse, strict=True):
+    for each, sparse in zip(work.chunks, work.prepared.sparse, strict=True):
         yield to_point(work.draft.document, each, Embedding(dense[each.imprint], sparse))
 
 

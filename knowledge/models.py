@@ -331,6 +331,20 @@ class SparseVector:
 
 
 @dataclass(frozen=True, slots=True)
+class Prepared:
+    """A text as it will be indexed, but for its dense vectors; of no revision yet."""
+
+    chunks: tuple[Chunk, ...]
+    texts: tuple[str, ...]
+    """What is embedded, one per chunk."""
+    sparse: tuple[SparseVector, ...]
+    """One per chunk."""
+    sketch: Sketch | None
+    language: str
+    """ISO 639-1; empty: unknown."""
+
+
+@dataclass(frozen=True, slots=True)
 class Embedding:
     """The two vectors a text is searched by; `dense` has unit length."""
 

@@ -47,6 +47,7 @@ from knowledge.models import (
     Parsed,
     Passage,
     Point,
+    Prepared,
     Principal,
     Refused,
     Revision,
@@ -105,6 +106,16 @@ class SparseEncoder(Protocol):
 
     def encode_query(self, text: str, statistics: TermStatistics) -> SparseVector:
         """Weigh the terms of a query by how rare they are in `statistics`."""
+
+
+class Preparer(Protocol):
+    """Cuts a text into chunks, weighs their terms, and tells its language and what it is like."""
+
+    def prepare(self, parsed: Parsed, *, most: int | None = None) -> Prepared:
+        """Return all that is indexed of a text but dense vectors.
+
+        Raises `TooLarge` with the code `too_many_passages` when it makes more than `most` chunks.
+        """
 
 
 class Index(Protocol):

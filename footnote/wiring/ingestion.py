@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from ingest.keeper import Keeper
     from ingest.originals import Originals
     from ingest.parse import JailedParser
-    from ingest.pipeline import Following, Pipeline
+    from ingest.pipeline import Following, Pipeline, Sizes
     from ingest.worker import Worker
     from knowledge.models import Feed, Generation
-    from knowledge.ports import Connector
+    from knowledge.ports import Connector, Preparer
 
 
 class Ingestion(Stores):
@@ -64,23 +64,41 @@ class Ingestion(Stores):
     def pipeline_of(self, generation: Generation) -> Pipeline:
         """The story of ingestion, into one generation."""
         from ingest.likeness import signature
-        from ingest.pipeline import Likeness, Pipeline, Sizes
+        from ingest.pipeline import Pipeline, Sizes
+        from ingest.prepare import Likeness
 
         if generation.number not in self._pipelines:
             settings = self.settings
+            sizes = Sizes(
+                chunk_tokens=generation.chunk_tokens,
+                max_documents=settings.max_documents_per_file,
+                likeness=Likeness(signature, settings.family_likeness),
+                parse_limits=f"{settings.parse_seconds} s, {settings.parse_memory_mb} MB",
+            )
             self._pipelines[generation.number] = Pipeline(
                 parser=self.parser,
                 space=self.spaces.for_documents(generation),
                 ledger=self.catalog,
-                sizes=Sizes(
-                    chunk_tokens=generation.chunk_tokens,
-                    max_documents=settings.max_documents_per_file,
-                    likeness=Likeness(signature, settings.family_likeness),
-                    parse_limits=f"{settings.parse_seconds} s, {settings.parse_memory_mb} MB",
-                ),
+                sizes=sizes,
+                preparer=self._preparer(generation, sizes),
                 versions=generation.versions,
             )
         return self._pipelines[generation.number]
+
+    def _preparer(self, generation: Generation, sizes: Sizes) -> Preparer:
+        """Return what prepares documents; where this process also searches, a child."""
+        from footnote.preparing import greeting
+        from ingest.pipeline import preparer_here
+        from ingest.preparing import NicedPreparer
+        from knowledge.embedding.embedder import SentenceTransformerEmbedder
+
+        space = self.spaces.of(generation)
+        here, model = preparer_here(space, sizes), space.embedder
+        if not self.settings.embedded or not isinstance(model, SentenceTransformerEmbedder):
+            return here
+        niced = NicedPreparer(here, greeting(here, model.tokens))
+        self._open.callback(niced.close)
+        return niced
 
     @cached_property
     def reindexer(self) -> Reindexer:

@@ -90,7 +90,7 @@ def from_parsed(parsed: Parsed) -> dict[str, Any]:
     return {
         "title": parsed.title,
         "text": parsed.text,
-        "blocks": [_from_block(block) for block in parsed.blocks],
+        "blocks": [from_block(block) for block in parsed.blocks],
         "external_id": parsed.external_id,
         "metadata": dict(parsed.metadata),
         "warnings": list(parsed.warnings),
@@ -105,7 +105,7 @@ def to_parsed(message: dict[str, Any]) -> Parsed:
     text = _string(message["text"])
     if len(text) > MAX_CHARACTERS or len(message["blocks"]) > MAX_BLOCKS:
         raise ValueError("more text or blocks than one document may have")
-    blocks = tuple(_to_block(block) for block in message["blocks"])
+    blocks = tuple(to_block(block) for block in message["blocks"])
     _check_order(blocks, len(text))
     identifier = message["external_id"]
     return Parsed(
@@ -121,7 +121,8 @@ def to_parsed(message: dict[str, Any]) -> Parsed:
     )
 
 
-def _from_block(block: Block) -> list[Any]:
+def from_block(block: Block) -> list[Any]:
+    """Return a block as part of a message."""
     box = block.box
     return [
         block.kind.value,
@@ -136,7 +137,8 @@ def _from_block(block: Block) -> list[Any]:
     ]
 
 
-def _to_block(values: list[Any]) -> Block:
+def to_block(values: list[Any]) -> Block:
+    """Return the block in a message; raises `ValueError` unless every part is sound."""
     kind, start, end, page, box, heading, table, header, place = values
     return Block(
         kind=BlockKind(kind),

@@ -3,38 +3,28 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from array import array
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from itertools import chain
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 from knowledge.embedding import weights
 from knowledge.embedding.embedder import SentenceTransformerEmbedder
 from knowledge.errors import ConfigurationError
-
-READY = b"ready"
-_NICE = 10
+from knowledge.niced import Answer, Receive, attend
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Serve the pipe of this number until it closes, or nothing has come for `idle` seconds."""
-    number, idle, name, *folder = arguments
-    with Connection(int(number)) as pipe, suppress(EOFError, BrokenPipeError):
-        try:
-            embedder = _same(name, Path(folder[0]) if folder else None)
-        except ConfigurationError as error:
-            pipe.send_bytes(str(error).encode())
-            return 1
-        pipe.send_bytes(READY)
-        _stand_back()  # not before: on a busy machine the start alone would take minutes
-        while pipe.poll(float(idle)):
-            vectors = embedder.embed(json.loads(pipe.recv_bytes()))
-            pipe.send_bytes(array("f", chain.from_iterable(vectors)).tobytes())
-    return 0
+def begin(_greeting: bytes, arguments: Sequence[str]) -> Answer:
+    """Load the embedder of this name; its weights lie in a folder, or come with us."""
+    name, *folder = arguments
+    embedder = _same(name, Path(folder[0]) if folder else None)
+
+    def answer(receive: Receive) -> Iterator[bytes]:
+        vectors = embedder.embed(json.loads(receive()))
+        yield array("f", chain.from_iterable(vectors)).tobytes()
+
+    return answer
 
 
 def _same(name: str, folder: Path | None) -> SentenceTransformerEmbedder:
@@ -47,12 +37,5 @@ def _same(name: str, folder: Path | None) -> SentenceTransformerEmbedder:
     return SentenceTransformerEmbedder(folder, documents=True)
 
 
-def _stand_back() -> None:
-    """Yield to whatever else wants the processor; never interrupt it on waking up."""
-    os.nice(_NICE)
-    if sys.platform == "linux":
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(attend(sys.argv[1:], begin))

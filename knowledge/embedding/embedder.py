@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from knowledge.embedding import weights
-from knowledge.errors import ConfigurationError
+from knowledge.embedding.tokens import Tokens, described
 from knowledge.models import Span
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-    from tokenizers import Tokenizer
 
 
 class Precision(StrEnum):
@@ -30,8 +29,6 @@ class Precision(StrEnum):
     INT8 = "int8"
 
 
-_STRETCH = 100_000
-"""Characters that are tokenised at once."""
 _FEW = 4
 """So many texts are a question rather than a document: embedded at once in the calling thread."""
 
@@ -62,7 +59,7 @@ class SentenceTransformerEmbedder:
             here = precision_here(documents=documents, bundled=folder is None)
             precision = Precision.FULL if self.on_gpu else here
         self._model = _at(precision, model)
-        self._tokenizer = _uncut(self._model)
+        self.tokens = Tokens(described(self._model.tokenizer))
         # More questions at once than cores only fight for them: two thirds of the throughput, ten
         # times the latency.
         self._questions = threading.BoundedSemaphore(_cores())
@@ -91,14 +88,7 @@ class SentenceTransformerEmbedder:
 
     def token_spans(self, text: str) -> list[Span]:
         """Return the span of every token of `text`, in order, without special tokens."""
-        return [
-            Span(stretch.start + start, stretch.start + end)
-            for stretch in _stretches(text)
-            for start, end in self._tokenizer.encode(
-                stretch.cut(text), add_special_tokens=False
-            ).offsets
-            if start < end
-        ]
+        return self.tokens.spans(text)
 
     def _forward(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
         import torch
@@ -109,24 +99,6 @@ class SentenceTransformerEmbedder:
             vectors = self._model(features)["sentence_embedding"].float()
             vectors = torch.nn.functional.normalize(vectors, dim=1)
         return [tuple(vector) for vector in vectors.cpu().tolist()]
-
-
-def _stretches(text: str) -> Iterator[Span]:
-    """Cut a long text before white space, where no token goes on.
-
-    The tokenizer keeps some hundred bytes per token until it has seen all of what it is given.
-    """
-    start = 0
-    while start < len(text):
-        end = min(start + _STRETCH, len(text))
-        if end < len(text) and (space := _last_space(text, start + 1, end)):
-            end = space
-        yield Span(start, end)
-        start = end
-
-
-def _last_space(text: str, start: int, end: int) -> int | None:
-    return next((i for i in range(end - 1, start - 1, -1) if text[i].isspace()), None)
 
 
 def precision_here(*, documents: bool, bundled: bool) -> Precision:
@@ -157,19 +129,6 @@ def _at(precision: Precision, model: SentenceTransformer) -> SentenceTransformer
 
         return model.to(torch.bfloat16)
     return model
-
-
-def _uncut(model: SentenceTransformer) -> Tokenizer:
-    """Return a copy of the model's tokenizer that neither cuts nor pads."""
-    from tokenizers import Tokenizer
-
-    fast = getattr(model.tokenizer, "backend_tokenizer", None)
-    if fast is None:
-        raise ConfigurationError("the embedding model needs a fast tokenizer (tokenizer.json)")
-    copy = Tokenizer.from_str(fast.to_str())
-    copy.no_truncation()
-    copy.no_padding()
-    return copy
 
 
 def _cores() -> int:

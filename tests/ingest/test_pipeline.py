@@ -12,7 +12,8 @@ import pytest
 from ingest import pipeline
 from ingest.chunk import embedding_text
 from ingest.likeness import signature
-from ingest.pipeline import Likeness, Sizes
+from ingest.pipeline import Sizes
+from ingest.prepare import Likeness
 from ingest.rebuild import missing, rebuild
 from ingest.recover import clean, copy_labels, recover
 from ingest.sync import files_source

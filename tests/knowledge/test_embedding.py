@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from knowledge.embedding import embedder as embedder_module
+from knowledge.embedding import tokens as tokens_module
 from knowledge.embedding.embedder import Precision, SentenceTransformerEmbedder
 from knowledge.embedding.niced import NicedEmbedder
 from knowledge.errors import ConfigurationError
@@ -132,7 +132,7 @@ class TestTokenSpans:
         words = " ".join(word[:8] for word in text.split(" "))  # a longer one may be cut apart
         whole = embedder.token_spans(words)
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(embedder_module, "_STRETCH", stretch)
+            patched.setattr(tokens_module, "_STRETCH", stretch)
             assert embedder.token_spans(words) == whole
 
     def test_one_word_without_an_end_is_no_reason_to_hang(

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from knowledge.embedding.embedder import Precision, SentenceTransformerEmbedder, precision_here
 from knowledge.embedding.niced import NicedEmbedder
 from knowledge.settings import ROOT
+from tests.children import children_running
 from tests.fakes import FakeEmbedder, cosine
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for children in /proc")
@@ -104,7 +105,7 @@ def test_a_child_killed_in_the_middle_of_a_batch_costs_nothing_but_time(
     many = [f"{text} number {i}" for i in range(60) for text in TEXTS]
     assert embedder.embed(many) == Here().embed(many)
     assert here.texts == len(TEXTS) + len(many)
-    assert "the embedding process died" in caplog.text
+    assert "the process for it died" in caplog.text
     caplog.clear()
     assert embedder.embed(TEXTS) == right, "another child"
     assert child not in children()
@@ -150,18 +151,7 @@ def test_a_child_does_not_outlive_its_parent() -> None:
 
 
 def children() -> set[int]:
-    """The embedding processes of this process that have not ended."""
-    found = set()
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                stat, line = (entry / "stat").read_text(), (entry / "cmdline").read_bytes()
-            except OSError:
-                continue
-            parent = int(stat.rpartition(")")[2].split()[1])
-            if parent == os.getpid() and b"knowledge.embedding.child" in line:
-                found.add(int(entry.name))
-    return found
+    return children_running("knowledge.embedding.child")
 
 
 def _await(holds: Callable[[], bool]) -> None:
