@@ -99,11 +99,15 @@ class MarkerNormaliser:
     def _release(self, bang: str, opening: str, content: str) -> None:
         """Let go of a bracket that did not close; without it where a mark could still form."""
         self._out.show(bang)
-        if _MARK_BEGUN.fullmatch(_bare(content)):
+        self._text = self._text[len(bang) + len(opening) :]
+        if begun := _DAGGER_BEGUN.match(content):  # can be nothing else: it goes
+            self.dropped += 1
+            self._out.leave_out()
+            self._text = self._text[begun.end() :]
+        elif _MARK_BEGUN.fullmatch(_bare(content)):
             self._lost_brackets += 1
         else:
             self._out.show(opening)
-        self._text = self._text[len(bang) + len(opening) :]
 
     def _show_pair(self, match: re.Match[str], after: _After) -> str:
         """Show a closed bracket; return what of it is to be read again."""
@@ -185,6 +189,7 @@ _TARGET = re.compile(r"\((?:[^()\n]|\([^()\n]*\))*\)")
 _TARGET_BEGUN = re.compile(r"\((?:[^()\n]|\([^()\n]*\))*(?:\([^()\n]*)?")
 
 _DAGGER = re.compile(r"\s{0,3}\^?\d{1,9}(?::\d{1,9})?\s?†")
+_DAGGER_BEGUN = re.compile(rf"{_DAGGER.pattern}(?:\s?L\d+(?:\s?[-–]\s?L?\d+)?)?")
 _DAGGERS = re.compile(r"(?:^|[,;])\s*\^?(\d+)(?::\d+)?\s?†")
 _MARK = re.compile(r"\s*\^?\s*\d+(?:\s*[-–—,;、]\s*\^?\s*\d+)*\s*")
 _MARK_BEGUN = re.compile(r"[\s\d^,;:、–—-]*(?:†.*)?")

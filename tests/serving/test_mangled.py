@@ -1,0 +1,220 @@
+"""A thousand outputs as no model should write them, and what leaves the service."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+from pydantic import SecretStr
+
+import serving.answer
+from knowledge.models import Context, Principal, Question
+from knowledge.settings import Settings
+from serving.answer import Answerer
+from serving.auth import LOCAL
+from serving.events import AnswerEvent, DeltaEvent, Event
+from serving.wire import event_json
+from tests.fakes import Parrot, passage
+from tests.house import QuickHouse
+from tests.vllm_stub import KEY, says, vllm_stub
+
+OUTPUTS, CONTROL = 1000, 200
+SENTENCES = (
+    "The office opens at nine on weekdays.",
+    "Soup costs three euro in the canteen.",
+    "Leave is thirty days for new employees.",
+    "The key to the archive is kept at the front desk.",
+    "Invoices are paid within fourteen days.",
+)
+BEFORE = "What stood before it. "
+PASSAGES = tuple(
+    passage(f"{sentence} It has been so since 2019.", document=f"d{n}", start=len(BEFORE))
+    for n, sentence in enumerate(SENTENCES, start=1)
+)
+WELL_FORMED = (
+    "[{n}]", "[{n}]", "【{n}】", "【{n}†L3-L9】", "【{n}†source】", "[{n}†L4]", "[^{n}]", "[ {n} ]",
+    "［{n}］", "[{wide}]", "【{wide}†L1】", "[[{n}]]", "[{n}:2†L3]", "[\u200b{n}]", "[{n}, {n}]",
+    "[{n}-{n}]", "[{n};{n}]", "[{n}][{n}]", "\\[{n}\\]",
+)  # fmt: skip
+"""Forms that gpt-oss is known to write, and what people make of them."""
+MANGLED = (
+    "[99]", "[0]", "【77†L1-L2】", "[{n}", "【{n}†L3", "{n}]", "[[99]", "[{n}, 99]", "[-{n}]",
+    "[{n}](http://x.example/{n})", "![a](http://x.example/a.png)", "[a]: http://x.example",
+    "[see [{n}]", "[99][98]", "<|channel|>", "<|end|>", "[1e9]", "[{n}.5]", "[٣]", "[ⅲ]", "[]",
+    "[{n}[{n}]", "【】", "[12345678901234567890]", "(【{n}】", "[n]", "[TODO]",
+)  # fmt: skip
+LONE = re.compile(r"\[(\d+)\]")
+WRONG = re.compile(r"†|<\||[［【]\s*\^?\d+\s*[］】]|\[(?!\d+\])\s*\^?\s*\d+\s*\]")
+"""What looks like a mark but is none of ours, or markup."""
+
+
+@dataclass
+class Output:
+    """What a model writes, in pieces, and the numbers of its well-formed marks."""
+
+    pieces: list[str]
+    marks: Counter[int]
+
+
+def output(seed: int) -> Output:
+    chance = random.Random(seed)
+    text, marks = "", Counter[int]()
+    for _ in range(chance.randint(1, 6)):
+        n = chance.randint(1, len(SENTENCES))
+        sentence = SENTENCES[n - 1]
+        form = chance.choice(WELL_FORMED)
+        mark = form.format(n=n, wide=chr(ord("０") + n))
+        body = sentence[:-1]
+        if chance.random() < 0.6:
+            mangled = chance.choice(MANGLED).format(n=n)
+            at = chance.choice([m.start() for m in re.finditer(" ", body)])
+            body = f"{body[:at]} {mangled}{body[at:]}"
+        text += chance.choice([f"{body}{mark}. ", f"{body} {mark}. ", f"{body}. {mark} "])
+        marks[n] += 2 if form == "[{n}][{n}]" else 1
+    return Output(cut(text, chance), marks)
+
+
+def cut(text: str, chance: random.Random) -> list[str]:
+    longest = chance.choice([1, 2, 5, 40, 4000])
+    pieces, at = [], 0
+    while at < len(text):
+        step = chance.randint(1, longest)
+        pieces.append(text[at : at + step])
+        at += step
+    return pieces
+
+
+@dataclass
+class Found:
+    """What left the service."""
+
+    answers: int = 0
+    invalid: int = 0
+    expected: int = 0
+    kept: int = 0
+    quotes: int = 0
+    not_verbatim: int = 0
+    other_text: int = 0
+    examples: list[str] = field(default_factory=list)
+
+
+class Finds:
+    def retrieve(self, question: Question, principal: Principal) -> Context:
+        return Context(question, PASSAGES)
+
+
+def answered(pieces: list[str]) -> list[Event]:
+    answerer = Answerer(retriever=Finds(), generator=Parrot(*pieces))
+
+    async def run() -> list[Event]:
+        return [each async for each in answerer.stream(Question("What is so?"), Principal("ann"))]
+
+    return asyncio.run(run())
+
+
+def look(outputs: Iterator[Output]) -> Found:
+    found = Found()
+    for each in outputs:
+        try:
+            events = answered(each.pieces)
+        except IndexError:  # a number that stands for nothing reached the citations
+            found.invalid += 1
+            continue
+        last = events[-1]
+        if isinstance(last, AnswerEvent):
+            note(found, each, events, last)
+    return found
+
+
+def note(found: Found, each: Output, events: list[Event], last: AnswerEvent) -> None:
+    _, body = event_json(last)
+    text, citations = body["text"], body["citations"]
+    cited = {citation["number"] for citation in citations}
+    numbers = [int(number) for number in LONE.findall(text)]
+    bad = [number for number in numbers if number not in cited]
+    bad += WRONG.findall(text)
+    found.answers += 1
+    found.invalid += len(bad)
+    found.examples += [repr(text)] if bad else []
+    found.expected += each.marks.total()
+    found.kept += (each.marks & Counter(numbers)).total()
+    found.quotes += len(citations)
+    texts = {p.revision_id: BEFORE + p.text for p in PASSAGES}
+    found.not_verbatim += sum(
+        citation["quote"]
+        != texts[citation["revision_id"]][citation["span"]["start"] : citation["span"]["end"]]
+        for citation in citations
+    )
+    shown = "".join(event.text for event in events if isinstance(event, DeltaEvent))
+    found.other_text += shown != text
+
+
+class Untouched:
+    """The control: what a model writes goes on as it is."""
+
+    dropped = 0
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def feed(self, piece: str) -> str:
+        return piece
+
+    def finish(self) -> str:
+        return ""
+
+
+def test_of_a_thousand_outputs_nothing_invalid_leaves(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = look(map(output, range(OUTPUTS)))
+    monkeypatch.setattr(serving.answer, "MarkerNormaliser", Untouched)
+    control = look(map(output, range(CONTROL)))
+    with capsys.disabled():
+        print(
+            f"\n{found.answers} answers of {OUTPUTS} outputs: {found.invalid} invalid citations, "
+            f"{found.kept} of {found.expected} well-formed marks kept, "
+            f"{found.not_verbatim} of {found.quotes} quotes not verbatim, "
+            f"{found.other_text} where the stream said something else; "
+            f"control without the normaliser: {control.invalid} invalid of {CONTROL}"
+        )
+    assert found.answers == OUTPUTS
+    assert found.invalid == 0, found.examples[:3]
+    assert found.kept >= 0.99 * found.expected
+    assert found.not_verbatim == 0
+    assert found.other_text == 0
+    assert control.invalid > CONTROL
+
+
+def test_the_same_leaves_the_api(tmp_path: Path) -> None:
+    with vllm_stub() as stub:
+        settings = Settings(
+            _env_file=None,
+            data_dir=tmp_path,
+            model_url=stub.url,
+            model_api_key=SecretStr(KEY),
+            answer_tokens=4000,
+        )
+        with QuickHouse(settings) as house, TestClient(house.app, base_url=BASE) as client:
+            for number, sentence in enumerate(SENTENCES):
+                house.take_in(f"{number}.txt", BEFORE + sentence, LOCAL, "everyone")
+            for seed in range(20):
+                stub.then(says(*output(seed).pieces))
+                body = client.post("/v1/ask", json={"question": "What is so, and where?"}).json()
+                cited = {citation["number"] for citation in body["citations"]}
+                assert set(map(int, LONE.findall(body["text"]))) <= cited
+                assert not WRONG.search(body["text"]), body["text"]
+                for citation in body["citations"]:
+                    whole = house.catalog.revision(citation["document_id"], LOCAL).text
+                    span = citation["span"]
+                    assert citation["quote"] == whole[span["start"] : span["end"]]
+
+
+BASE = "http://127.0.0.1:8765"
