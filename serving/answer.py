@@ -32,7 +32,7 @@ from knowledge.models import (
     Verdict,
 )
 from knowledge.ports import Generator
-from serving.cite import resolve
+from serving.cite import cites
 from serving.events import (
     AnswerEvent,
     CitationEvent,
@@ -53,7 +53,7 @@ from serving.prompt import (
     prompt_version,
     subject,
 )
-from serving.verify import verify
+from serving.verify import Verifier
 
 T = TypeVar("T")
 
@@ -105,11 +105,13 @@ class Answerer:
         generator: Generator,
         fallback: Generator | None = None,
         researcher: Researching | None = None,
+        verifier: Verifier | None = None,
     ) -> None:
         self._retriever = retriever
         self._generator = generator
         self._fallback = fallback
         self._researcher = researcher
+        self._verifier = verifier or Verifier()
 
     async def answer(self, question: Question, principal: Principal) -> Terminal:
         """Return the last event of `stream`."""
@@ -145,7 +147,7 @@ class Answerer:
         for writer in self._writers(context, principal):
             if failure and not writer.extractive and failure.code.startswith(PASSING_FAULTS):
                 continue  # it is the same server
-            draft = _Draft(writer, context, clock, stands_in_for=failure)
+            draft = _Draft(writer, context, clock, self._verifier, stands_in_for=failure)
             async with aclosing(draft.events()) as events:
                 async for event in events:
                     if not shown:  # else the answer at the end replaces what was shown
@@ -175,6 +177,8 @@ class _Draft:
         generator: Generator,
         context: Context,
         clock: _Clock,
+        verifier: Verifier,
+        *,
         stands_in_for: ModelError | None = None,
     ) -> None:
         self.generator = generator
@@ -185,6 +189,7 @@ class _Draft:
         self.statements: tuple[Statement, ...] = ()
         self._context = context
         self._clock = clock
+        self._verifier = verifier
         self._reason = "" if stands_in_for is None else f"{stands_in_for} ({stands_in_for.code})"
         self._well_read = generator if isinstance(generator, WellRead) else None
         self._normaliser = (
@@ -266,7 +271,7 @@ class _Draft:
         if self._well_read is not None:
             self._context = replace(self._context, passages=self._well_read.passages)
         said_so = self._is_model and not self.text and may_say_not_found(rest)
-        if said_so and not resolve(rest, self._context):
+        if said_so and not cites(rest):
             rest = ""
         self._found = bool(self.text or rest)
         if not self._found:
@@ -281,7 +286,7 @@ class _Draft:
     def _check(self) -> None:
         """Resolve and verify the citations; a model's text without any is not an answer."""
         if self._found:
-            verified = verify(self.text, self._context)
+            verified = self._verifier.verify(self.text, self._context)
             self.citations, self.statements = verified.citations, verified.statements
             if not self.citations:
                 self.failure = ModelError("The model's answer cited nothing.", code="uncited")

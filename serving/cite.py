@@ -1,4 +1,4 @@
-"""Resolves the marks of an answer: for each cited sentence, the quote that carries it; pure."""
+"""The sentences of an answer and their marks; the quotes of a passage that may carry one; pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from knowledge.models import Block, BlockKind, Box, Citation, Context, Passage, Span
+from knowledge.models import Block, BlockKind, Box, Citation, Passage, Span
 from knowledge.terms import terms
 from knowledge.text import normalise_for_match, sentence_spans
 from serving.markers import plain
@@ -38,25 +38,6 @@ class Quote:
 
     span: Span
     support: float
-
-
-def resolve(text: str, context: Context) -> tuple[Citation, ...]:
-    """Return a citation for each distinct (number, quote) of `text`, in order of appearance.
-
-    Every mark in `text` must be `[n]` with n among the passages.
-    """
-    found: dict[tuple[int, Span], Citation] = {}
-    readings: dict[int, _Reading] = {}
-    for claim in claims(text):
-        for number in claim.numbers:
-            passage = context.passages[number - 1]
-            if number not in readings:
-                readings[number] = _Reading(passage)
-            quote = readings[number].best_quote(claim.text)
-            known = found.get((number, quote.span))
-            if known is None or known.support < quote.support:
-                found[number, quote.span] = _citation(number, passage, quote)
-    return tuple(found.values())
 
 
 def claims(text: str) -> list[Claim]:
@@ -91,9 +72,9 @@ def states(claim: Claim) -> bool:
     return bool(claim.numbers) or bool(terms(claim.text) and not _introduces(claim.text))
 
 
-def best_quote(claim: str, passage: Passage) -> Quote:
-    """Return the run of sentences in `passage` that carries `claim` best; support may be 0."""
-    return _Reading(passage).best_quote(claim)
+def cites(text: str) -> bool:
+    """Say whether any sentence of an answer bears a mark."""
+    return any(claim.numbers for claim in claims(text))
 
 
 def quotable(passage: Passage) -> list[Span]:
@@ -112,32 +93,67 @@ def quotable(passage: Passage) -> list[Span]:
     ]
 
 
+def citation(number: int, passage: Passage, quote: Quote) -> Citation:
+    """Return the quote as a citation of the passage with this number."""
+    page, box = _place(quote.span, passage)
+    document = passage.document
+    return Citation(
+        number=number,
+        document_id=document.id,
+        title=document.title,
+        uri=document.uri,
+        revision_id=passage.revision_id,
+        quote=passage.cut(quote.span),
+        span=quote.span,
+        support=quote.support,
+        page=page,
+        box=box,
+        external_id=document.external_id,
+    )
+
+
 def _introduces(sentence: str) -> bool:
     return sentence.startswith("#") or sentence.rstrip("*_ ").endswith((":", "："))
 
 
-class _Reading:
+class Reading:
     """The sentences of one passage, read once for all claims that cite it."""
 
     def __init__(self, passage: Passage) -> None:
         self._spans = quotable(passage) or [passage.span]
         sentences = [passage.cut(span) for span in self._spans]
         self._exact = [_exact_form(sentence) for sentence in sentences]
-        self._terms = [set(terms(sentence)) for sentence in sentences]
+        self._terms = [frozenset(terms(sentence)) for sentence in sentences]
 
-    def best_quote(self, claim: str) -> Quote:
+    def quotes(self, claim: str, *, most: int) -> list[Quote]:
+        """Return quotes that may carry `claim`, the best by its words first; never empty.
+
+        A verbatim sentence is the only one. Else the first is the best run of sentences, and up to
+        `most` more are single ones; their support is the share of the claim's words they hold.
+        """
         wanted = _exact_form(claim)
         if wanted and wanted in self._exact:
-            return Quote(self._spans[self._exact.index(wanted)], 1.0)
+            return [Quote(self._spans[self._exact.index(wanted)], 1.0)]
         claimed = set(terms(claim))
         held = [claimed & of_sentence for of_sentence in self._terms]
         weights = _weights(claimed, held)
+        shares = [_share(weights, [each]) for each in held]
+        best = sorted(range(len(held)), key=lambda at: -shares[at])[:most]  # the earliest of equals
+        return [
+            self._quote(*self._best_run(weights, held), weights, held),
+            *(self._quote(at, at, weights, held) for at in best),
+        ]
 
+    def _best_run(self, weights: dict[str, float], held: Sequence[set[str]]) -> tuple[int, int]:
         def worth(run: tuple[int, int]) -> float:
             first, last = run
             return _share(weights, held[first : last + 1]) - GAIN_PER_SENTENCE * (last - first)
 
-        first, last = max(self._runs(), key=worth)  # the earliest of equals
+        return max(self._runs(), key=worth)  # the earliest of equals
+
+    def _quote(
+        self, first: int, last: int, weights: dict[str, float], held: Sequence[set[str]]
+    ) -> Quote:
         support = min(_share(weights, held[first : last + 1]), MOST_BY_WORDS)
         return Quote(Span(self._spans[first].start, self._spans[last].end), round(support, 3))
 
@@ -207,24 +223,6 @@ def _share(weights: dict[str, float], held: Iterable[set[str]]) -> float:
     total = sum(weights.values())
     covered = sum(weights[term] for term in set().union(*held))
     return covered / total if total else 0.0
-
-
-def _citation(number: int, passage: Passage, quote: Quote) -> Citation:
-    page, box = _place(quote.span, passage)
-    document = passage.document
-    return Citation(
-        number=number,
-        document_id=document.id,
-        title=document.title,
-        uri=document.uri,
-        revision_id=passage.revision_id,
-        quote=passage.cut(quote.span),
-        span=quote.span,
-        support=quote.support,
-        page=page,
-        box=box,
-        external_id=document.external_id,
-    )
 
 
 def _place(span: Span, passage: Passage) -> tuple[int | None, Box | None]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from serving.metrics import Stock
     from serving.services import Services
     from serving.steady.model import SteadyModel
+    from serving.verify import Verifier
 
 VERSION = version("footnote")
 MODEL_ASKED_SECONDS = 10.0
@@ -74,13 +75,19 @@ class House(Upkeep):
 
         quotes = self._extractive()
         if not self.settings.model_url:
-            return Answerer(retriever=self.retriever, generator=quotes)
+            return Answerer(retriever=self.retriever, generator=quotes, verifier=self._verifier())
         return Answerer(
             retriever=self.retriever,
             generator=self.model,
             fallback=quotes,
             researcher=self._researcher(self.model),
+            verifier=self._verifier(),
         )
+
+    def _verifier(self) -> Verifier:
+        from serving.verify import Verifier
+
+        return Verifier(self.embedder)
 
     @cached_property
     def model(self) -> SteadyModel:

@@ -9,14 +9,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from knowledge.models import Block, BlockKind, Box, Context, Passage, Question, Span
-from serving.cite import best_quote, claims, quotable, resolve, states
+from knowledge.models import Block, BlockKind, Box, Citation, Context, Passage, Question, Span
+from serving.cite import Quote, Reading, claims, quotable, states
+from serving.verify import Verifier
 from tests.fakes import context, passage
 
 CANTEEN = (
     "The canteen opens at noon and closes at two. Soup costs three euro. "
     "Guests pay one euro more than staff do."
 )
+
+
+def best_quote(claim: str, source: Passage) -> Quote:
+    return Reading(source).quotes(claim, most=0)[0]
+
+
+def resolve(text: str, asked: Context) -> tuple[Citation, ...]:
+    return Verifier().verify(text, asked).citations
 
 
 def quote_of(claim: str, text: str) -> str:

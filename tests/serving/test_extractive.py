@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from knowledge.models import Block, BlockKind, Context, Question, Span
-from serving.cite import resolve
 from serving.extractive import Candidate, ExtractiveGenerator, rank
 from serving.markers import MarkerNormaliser
+from serving.verify import Verifier
 from tests.fakes import FakeEmbedder, context, passage
 
 THRESHOLD = 0.3
@@ -77,7 +77,7 @@ def test_rows_stay_apart_so_that_each_is_its_own_quote() -> None:
     asked = Context(Question("soup at noon, at night"), (source,))
     answer = written(asked)
     assert answer == "Soup at noon | 3.20 [1]\n\nSoup at night | 4.20 [1]"
-    assert [(c.quote, c.support) for c in resolve(answer, asked)] == [
+    assert [(c.quote, c.support) for c in Verifier().verify(answer, asked).citations] == [
         ("- Soup at noon | 3.20", 1.0),
         ("Soup at night | 4.20", 1.0),
     ]
