@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -22,52 +23,27 @@ Routed = tuple[Tensor, Tensor] | None
 Run = Callable[[Tensor, PackedWeights, MoESpec, Mapping[str, Any], torch.dtype, Routed], Tensor]
 
 
-def _portable(
-    x: Tensor,
-    weights: PackedWeights,
-    spec: MoESpec,
-    params: Mapping[str, Any],
-    out: torch.dtype,
-    routed: Routed,
-) -> Tensor:
-    from serving.moe.kernels import portable
+def _kernel(name: str) -> Run:
+    """Return how to run a kernel; its module is imported at the first call, for it needs Triton."""
 
-    return portable.moe(x, weights, spec, out_dtype=out, routed=routed, **params)
+    def run(
+        x: Tensor,
+        weights: PackedWeights,
+        spec: MoESpec,
+        params: Mapping[str, Any],
+        out: torch.dtype,
+        routed: Routed,
+    ) -> Tensor:
+        kernel = import_module(f"serving.moe.kernels.{name}")
+        y: Tensor = kernel.moe(
+            x, weights, spec, kernel.Plan(**params), out_dtype=out, routed=routed
+        )
+        return y
 
-
-def _decode_sm90(
-    x: Tensor,
-    weights: PackedWeights,
-    spec: MoESpec,
-    params: Mapping[str, Any],
-    out: torch.dtype,
-    routed: Routed,
-) -> Tensor:
-    from serving.moe.kernels import decode_sm90
-
-    plan = decode_sm90.DecodePlan(**params)
-    return decode_sm90.moe(x, weights, spec, plan, out_dtype=out, routed=routed)
+    return run
 
 
-def _wgmma_sm90(
-    x: Tensor,
-    weights: PackedWeights,
-    spec: MoESpec,
-    params: Mapping[str, Any],
-    out: torch.dtype,
-    routed: Routed,
-) -> Tensor:
-    from serving.moe.kernels import wgmma_sm90
-
-    plan = wgmma_sm90.WgmmaPlan(**params)
-    return wgmma_sm90.moe(x, weights, spec, plan, out_dtype=out, routed=routed)
-
-
-KERNELS: dict[str, Run] = {
-    "portable": _portable,
-    "decode_sm90": _decode_sm90,
-    "wgmma_sm90": _wgmma_sm90,
-}
+KERNELS = {name: _kernel(name) for name in ("portable", "decode_sm90", "wgmma_sm90")}
 
 
 def find_plans(

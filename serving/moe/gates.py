@@ -107,7 +107,7 @@ def _decode(plan: Plan) -> list[tuple[Report, float | None, int]]:
     from serving.moe.kernels import decode_sm90
     from serving.moe.sass import compiled_by
 
-    cut, spec = decode_sm90.DecodePlan(**plan.params), plan.spec
+    cut, spec = decode_sm90.Plan(**plan.params), plan.spec
     cut.check(spec)
     some, weights, tiles = _stand_ins()
     halves = some.half()
@@ -125,7 +125,7 @@ def _wgmma(plan: Plan) -> list[tuple[Report, float | None, int]]:
     from serving.moe.kernels import wgmma_sm90
     from serving.moe.sass import compiled_by
 
-    cut, spec = wgmma_sm90.WgmmaPlan(**plan.params), plan.spec
+    cut, spec = wgmma_sm90.Plan(**plan.params), plan.spec
     cut.check(spec)
     some, weights, tiles = _stand_ins()
     halves = some.half()

@@ -7,20 +7,17 @@ are asserted to be free when it is compiled, so this order is the one it compute
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-import serving.moe
+from serving.moe.kernels.unpack import unpacking
 from serving.moe.layout import PackedWeights
 from serving.moe.routing import Tiles
 from serving.moe.spec import MoESpec
 
-KERNELS = Path(serving.moe.__path__[0]) / "kernels"
 LANES = np.arange(32)
 G, T = LANES // 4, LANES % 4
 
@@ -33,16 +30,6 @@ OPERATIONS: dict[str, Callable[..., NDArray[np.uint32]]] = {
     "shl": np.left_shift,
     "mul": lambda a, b: (a.view(np.float16) * b.view(np.float16)).view(np.uint32),
 }
-
-
-def ptx(file: str = "decode_sm90.py", name: str = "UNPACK") -> str:
-    """Return a kernel's inline assembly without importing the kernel."""
-    for node in ast.parse((KERNELS / file).read_text()).body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
-            call = node.value
-            assert isinstance(call, ast.Call)
-            return str(ast.literal_eval(call.args[0]))
-    raise AssertionError("no inline assembly")
 
 
 def run_ptx(text: str, *inputs: NDArray[np.uint32]) -> NDArray[np.uint32]:
@@ -58,11 +45,25 @@ def run_ptx(text: str, *inputs: NDArray[np.uint32]) -> NDArray[np.uint32]:
     return np.stack([known[f"${number}"] for number in range(4)], -1)
 
 
+def left_operand(registers: NDArray[np.uint32]) -> Floats:
+    """Gather A [16, 16] of one warp from registers [32, 4] of two float16 each.
+
+    `mma.m16n8k16` and a warp's sixteen rows of `wgmma.m64nNk16` place them alike.
+    """
+    halves = np.ascontiguousarray(registers).view(np.float16).reshape(32, 4, 2)
+    a = np.full((16, 16), np.nan, np.float32)
+    for register in range(4):
+        for b in range(2):
+            column = 2 * T + b + 8 * (register // 2)
+            a[G + 8 * (register % 2), column] = halves[:, register, b]
+    return a
+
+
 class DecodeTwin:
     """One layer in memory as the kernel sees it: flat, addressed by numbers."""
 
     def __init__(self, weights: PackedWeights, spec: MoESpec, bm: int) -> None:
-        self.spec, self.bm, self.text = spec, bm, ptx()
+        self.spec, self.bm, self.text = spec, bm, unpacking()
         self.weights = weights
 
     def gate_up(self, prepared: NDArray[np.float16], tiles: Tiles) -> NDArray[np.float32]:
@@ -129,22 +130,11 @@ class DecodeTwin:
             registers = run_ptx(self.text, words[at[:, None] + np.arange(4)])  # lane, j, R
             scale = scales[(tile * tiles_of_k + k) * 8 + G]
             for j in range(4):
-                a = self._left(registers[:, j])
+                a = left_operand(registers[:, j])
                 for n in range(0, self.bm, 8):
                     b = self._right(flat, starts, n, 64 * k + 4 * j)
                     acc[:, n : n + 8] += (a @ b) * self._scale(scale, j // 2)
         return acc
-
-    @staticmethod
-    def _left(registers: NDArray[np.uint32]) -> Floats:
-        """Gather A [16, 16] from registers [32, 4] of two float16 each."""
-        halves = np.ascontiguousarray(registers).view(np.float16).reshape(32, 4, 2)
-        a = np.full((16, 16), np.nan, np.float32)
-        for register in range(4):
-            for b in range(2):
-                column = 2 * T + b + 8 * (register // 2)
-                a[G + 8 * (register % 2), column] = halves[:, register, b]
-        return a
 
     @staticmethod
     def _right(x: NDArray[np.float16], starts: list[int], n: int, offset: int) -> Floats:

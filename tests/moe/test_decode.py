@@ -7,12 +7,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from serving.moe.kernels.unpack import unpacking
 from serving.moe.layout import pack, pack_tiles, prepare_rows, registers
 from serving.moe.mxfp4 import code_values
 from serving.moe.reference import draw_weights, moe, relative_l2
 from serving.moe.routing import make_tiles
 from serving.moe.spec import MoESpec
-from tests.moe.decode_twin import DecodeTwin, Floats, ptx, run_ptx
+from tests.moe.decode_twin import DecodeTwin, Floats, run_ptx
 
 SMALL = MoESpec("small", experts=4, hidden=64, intermediate=128, layers=1)
 
@@ -21,7 +22,7 @@ def test_the_ptx_does_what_the_layout_says() -> None:
     draw = torch.Generator().manual_seed(0)
     words = torch.randint(-(2**31), 2**31, (1000,), generator=draw, dtype=torch.int64).int()
     assert np.array_equal(
-        run_ptx(ptx(), words.numpy().view(np.uint32)).view(np.int32), registers(words).numpy()
+        run_ptx(unpacking(), words.numpy().view(np.uint32)).view(np.int32), registers(words).numpy()
     )
 
 
@@ -32,7 +33,7 @@ def test_scaled_unpacking_gives_each_weight_exactly() -> None:
     for scale in (104, 110, 125, 128):
         half = np.uint16((scale - 98) << 10)  # as the kernel's _power
         pair = np.full_like(words, np.uint32(half) * np.uint32(0x10001))
-        bits = run_ptx(ptx("wgmma_sm90.py", "UNPACK_SCALED"), words, pair, pair)
+        bits = run_ptx(unpacking(scaled=True), words, pair, pair)
         halves = bits.view(np.float16).reshape(1, 1, 8, 4, 4, 2, 2, 2)  # T, K, g, t, j, q, h, b
         values = halves.transpose(0, 6, 2, 1, 4, 5, 3, 7).reshape(16, 64).astype(np.float64)
         assert np.array_equal(values, code_values(codes).numpy() * 2.0 ** (scale - 127))

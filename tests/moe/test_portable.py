@@ -21,7 +21,6 @@ pytestmark = [
 ]
 
 TOKENS = pytest.mark.parametrize("tokens", [0, 1, 3, 5])
-CUT = {"block_m": 16, "block_n": 64}
 
 
 @pytest.fixture(scope="module")
@@ -76,11 +75,11 @@ def test_both_products_are_exact_to_a_hundred_thousandth(
     x = draw_tokens(tokens)
     wanted = moe(x, weights, TINY, torch.float64)
     tiles = make_tiles(wanted.ids.int(), experts=TINY.experts, block=16)
-    got = kernels.gate_up(x, packed, TINY, tiles, dtype=torch.float32, **CUT)
+    got = kernels.gate_up(x, packed, TINY, tiles, kernels.Plan(), dtype=torch.float32)
     sorted_slots = wanted.activated.flatten(0, 1)[tiles.slots.long()]
     assert relative_l2(got, sorted_slots) <= 1e-5
     halves = got.half()  # what the second product is given
-    y = kernels.down(halves, wanted.shares.float(), packed, TINY, tiles, **CUT)
+    y = kernels.down(halves, wanted.shares.float(), packed, TINY, tiles, kernels.Plan())
     exact = torch.zeros(4 * tokens, TINY.intermediate, dtype=torch.float64)
     exact[tiles.slots.long()] = halves.double()
     assert relative_l2(y, _slow_down(exact, weights, wanted.ids, wanted.shares)) <= 1e-5
@@ -140,7 +139,7 @@ def test_the_smallest_and_the_largest_scales_are_right(kernels: Any, weights: Mo
     x = draw_tokens(2) * 64
     wanted = moe(x, extreme, TINY, torch.float64)
     tiles = make_tiles(wanted.ids.int(), experts=TINY.experts, block=16)
-    got = kernels.gate_up(x, pack(extreme), TINY, tiles, dtype=torch.float32, **CUT)
+    got = kernels.gate_up(x, pack(extreme), TINY, tiles, kernels.Plan(), dtype=torch.float32)
     assert relative_l2(got, wanted.activated.flatten(0, 1)[tiles.slots.long()]) <= 1e-5
 
 

@@ -22,36 +22,18 @@ from triton.experimental.gluon.language.nvidia.ampere import mma_v2
 
 from serving.moe.kernels.portable import combine, route
 from serving.moe.kernels.prepare import prepare
+from serving.moe.kernels.unpack import unpacking
 from serving.moe.layout import PackedWeights
 from serving.moe.routing import Tiles, make_tiles
 from serving.moe.spec import MoESpec
 
 UNFOLD = gl.constexpr(2.0**14)
 
-UNPACK = gl.constexpr("""
-{
-    .reg .b32 w, a, b;
-    mov.b32 w, $4;
-    and.b32 $0, w, 0x8E008E00;
-    shl.b32 a, w, 3;
-    and.b32 $1, a, 0x8E008E00;
-    shl.b32 a, w, 1;
-    and.b32 a, a, 0x80008000;
-    shl.b32 b, w, 6;
-    and.b32 b, b, 0x0E000E00;
-    or.b32 $2, a, b;
-    shl.b32 a, w, 2;
-    and.b32 a, a, 0x80008000;
-    shl.b32 b, w, 9;
-    and.b32 b, b, 0x0E000E00;
-    or.b32 $3, a, b;
-}
-""")
-"""A word of eight codes to four registers of two float16 each: `layout.registers`, as PTX."""
+UNPACK = gl.constexpr(unpacking())
 
 
 @dataclass(frozen=True, slots=True)
-class DecodePlan:
+class Plan:
     """How to cut the two products; `r` row tiles per warp, `nw` warps, `u` K tiles per turn."""
 
     bm: int = 8
@@ -81,7 +63,7 @@ def moe(
     x: Tensor,
     weights: PackedWeights,
     spec: MoESpec,
-    plan: DecodePlan,
+    plan: Plan,
     *,
     out_dtype: torch.dtype = torch.bfloat16,
     routed: tuple[Tensor, Tensor] | None = None,
@@ -97,7 +79,7 @@ def moe(
 
 
 def gate_up(
-    prepared: Tensor, weights: PackedWeights, spec: MoESpec, tiles: Tiles, plan: DecodePlan
+    prepared: Tensor, weights: PackedWeights, spec: MoESpec, tiles: Tiles, plan: Plan
 ) -> Tensor:
     """Return prepared activations [slots, I] (float16) in the order of `tiles.slots`."""
     out = torch.empty(
@@ -119,7 +101,7 @@ def down(
     weights: PackedWeights,
     spec: MoESpec,
     tiles: Tiles,
-    plan: DecodePlan,
+    plan: Plan,
 ) -> Tensor:
     """Return share * (activated @ w2 + b2) [slots * split, H], a slot's parts adjacent."""
     out = torch.empty(

@@ -8,6 +8,8 @@ leave the range of a type.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import triton
 import triton.language as tl
@@ -21,22 +23,28 @@ UNFOLD = tl.constexpr(2.0**14)
 """Undoes the 2^-14 that unpacked codes carry."""
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A program computes `block_m` slots by `block_n` rows of weights."""
+
+    block_m: int = 16
+    block_n: int = 64
+
+
 def moe(
     x: Tensor,
     weights: PackedWeights,
     spec: MoESpec,
+    plan: Plan = Plan(),
     *,
     out_dtype: torch.dtype = torch.bfloat16,
     routed: tuple[Tensor, Tensor] | None = None,
-    block_m: int = 16,
-    block_n: int = 64,
 ) -> Tensor:
     """Compute the block for tokens [M, H]; every value of the output is written."""
     ids, shares = routed or route(x, weights, spec)
-    tiles = make_tiles(ids, experts=spec.experts, block=block_m)
-    activated = gate_up(x, weights, spec, tiles, block_m=block_m, block_n=block_n)
-    outputs = down(activated, shares, weights, spec, tiles, block_m=block_m, block_n=block_n)
-    return combine(outputs, spec.top_k, out_dtype)
+    tiles = make_tiles(ids, experts=spec.experts, block=plan.block_m)
+    activated = gate_up(x, weights, spec, tiles, plan)
+    return combine(down(activated, shares, weights, spec, tiles, plan), spec.top_k, out_dtype)
 
 
 def route(x: Tensor, weights: PackedWeights, spec: MoESpec) -> tuple[Tensor, Tensor]:
@@ -56,9 +64,8 @@ def gate_up(
     weights: PackedWeights,
     spec: MoESpec,
     tiles: Tiles,
+    plan: Plan,
     *,
-    block_m: int,
-    block_n: int,
     dtype: torch.dtype = torch.float16,
 ) -> Tensor:
     """Return swiglu(x @ w13 + b13) as [slots, I], rows in the order of `tiles.slots`.
@@ -67,10 +74,11 @@ def gate_up(
     """
     out = torch.empty(len(tiles.slots), spec.intermediate, dtype=dtype, device=x.device)
     if len(tiles.slots):
-        _gate_up[(len(tiles.expert), 2 * spec.intermediate // block_n)](
+        _gate_up[(len(tiles.expert), 2 * spec.intermediate // plan.block_n)](
             x, weights.w13, weights.w13_scales, weights.b13, out,
             tiles.slots, tiles.expert, tiles.start, tiles.rows, spec.hidden, spec.intermediate,
-            TOP_K=spec.top_k, ALPHA=spec.alpha, LIMIT=spec.limit, BLOCK_M=block_m, BLOCK_N=block_n,
+            TOP_K=spec.top_k, ALPHA=spec.alpha, LIMIT=spec.limit,
+            BLOCK_M=plan.block_m, BLOCK_N=plan.block_n,
         )  # fmt: skip
     return out
 
@@ -81,17 +89,15 @@ def down(
     weights: PackedWeights,
     spec: MoESpec,
     tiles: Tiles,
-    *,
-    block_m: int,
-    block_n: int,
+    plan: Plan,
 ) -> Tensor:
     """Return share * (activated @ w2 + b2) as float32 [slots, H], in the order of slots."""
     out = torch.empty(len(tiles.slots), spec.hidden, dtype=torch.float32, device=shares.device)
     if len(tiles.slots):
-        _down[(len(tiles.expert), spec.hidden // block_n)](
+        _down[(len(tiles.expert), spec.hidden // plan.block_n)](
             activated, weights.w2, weights.w2_scales, weights.b2, shares, out,
             tiles.slots, tiles.expert, tiles.start, tiles.rows, spec.hidden, spec.intermediate,
-            BLOCK_M=block_m, BLOCK_N=block_n,
+            BLOCK_M=plan.block_m, BLOCK_N=plan.block_n,
         )  # fmt: skip
     return out
 

@@ -25,41 +25,19 @@ from triton.experimental.gluon.language.nvidia.hopper import (
 )
 
 from serving.moe.kernels.portable import combine, route
+from serving.moe.kernels.unpack import unpacking
 from serving.moe.layout import PackedWeights
 from serving.moe.routing import Tiles, make_tiles
 from serving.moe.spec import MoESpec
 
-UNPACK_SCALED = gl.constexpr("""
-{
-    .reg .b32 w, a, b;
-    mov.b32 w, $4;
-    and.b32 a, w, 0x8E008E00;
-    mul.f16x2 $0, a, $5;
-    shl.b32 a, w, 3;
-    and.b32 a, a, 0x8E008E00;
-    mul.f16x2 $1, a, $6;
-    shl.b32 a, w, 1;
-    and.b32 a, a, 0x80008000;
-    shl.b32 b, w, 6;
-    and.b32 b, b, 0x0E000E00;
-    or.b32 a, a, b;
-    mul.f16x2 $2, a, $5;
-    shl.b32 a, w, 2;
-    and.b32 a, a, 0x80008000;
-    shl.b32 b, w, 9;
-    and.b32 b, b, 0x0E000E00;
-    or.b32 a, a, b;
-    mul.f16x2 $3, a, $6;
-}
-""")
-"""As the decode kernel's, and each register times the scales of its row: $5 row g, $6 row g + 8."""
+UNPACK = gl.constexpr(unpacking(scaled=True))
 
 COPY = getattr(async_copy, "async_load", None) or async_copy.async_copy_global_to_shared
 BARRIER = getattr(gl, "barrier", None) or gl.thread_barrier  # both renamed after Triton 3.6
 
 
 @dataclass(frozen=True, slots=True)
-class WgmmaPlan:
+class Plan:
     """`bm` tokens by 64 * `r` rows per program, tokens copied `stages` K tiles ahead."""
 
     bm: int = 64
@@ -84,7 +62,7 @@ def moe(
     x: Tensor,
     weights: PackedWeights,
     spec: MoESpec,
-    plan: WgmmaPlan,
+    plan: Plan,
     *,
     out_dtype: torch.dtype = torch.bfloat16,
     routed: tuple[Tensor, Tensor] | None = None,
@@ -97,9 +75,7 @@ def moe(
     return combine(down(activated, shares, weights, spec, tiles, plan), spec.top_k, out_dtype)
 
 
-def gate_up(
-    x: Tensor, weights: PackedWeights, spec: MoESpec, tiles: Tiles, plan: WgmmaPlan
-) -> Tensor:
+def gate_up(x: Tensor, weights: PackedWeights, spec: MoESpec, tiles: Tiles, plan: Plan) -> Tensor:
     """Return swiglu(x @ w13 + b13) as float16 [slots, I] in the order of `tiles.slots`."""
     out = torch.empty(len(tiles.slots), spec.intermediate, dtype=torch.float16, device=x.device)
     if len(tiles.slots):
@@ -119,7 +95,7 @@ def down(
     weights: PackedWeights,
     spec: MoESpec,
     tiles: Tiles,
-    plan: WgmmaPlan,
+    plan: Plan,
 ) -> Tensor:
     """Return share * (activated @ w2 + b2) as float32 [slots, H], in the order of slots."""
     out = torch.empty(len(tiles.slots), spec.hidden, dtype=torch.float32, device=shares.device)
@@ -169,7 +145,7 @@ def _weights(raw, word, R: gl.constexpr, BM: gl.constexpr):
     scale = scale.expand_dims(2).expand_dims(4).expand_dims(6)
     raw, scale = gl.broadcast(raw, scale)
     low, high = gl.inline_asm_elementwise(
-        UNPACK_SCALED, "=r,=r,=r,=r,r,r,r", [raw, scale], (gl.float16, gl.float16),
+        UNPACK, "=r,=r,=r,=r,r,r,r", [raw, scale], (gl.float16, gl.float16),
         is_pure=True, pack=4,
     )  # fmt: skip
     codes = gl.join(low, high).permute([0, 5, 1, 3, 4, 7, 2, 6]).reshape([64 * R, 64])
