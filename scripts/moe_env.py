@@ -1,8 +1,8 @@
-"""Build `.venv-moe`: Triton beside a CPU build of PyTorch, and the Python files of three vLLMs.
+"""Build `.venv-moe`: Triton beside a CPU build of PyTorch, and Python files of vLLM and Humming.
 
 `make test-moe` runs this first; a second run finds everything in place. Needs Linux on x86-64 and
 about 2 GB of disk. No GPU: Triton brings the assembler and disassembler for NVIDIA's machine code.
-Of vLLM's wheels (300 MB each) only the few hundred kilobytes of Python that the tests read are
+Of vLLM's wheels (300 MB each) only the few megabytes of Python that the tests read are
 fetched, by range requests. `python scripts/moe_env.py sources` fetches these alone.
 """
 
@@ -20,7 +20,6 @@ import httpx2
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv-moe"
-SOURCES = VENV / "vllm"
 INDEX = "https://pypi.org/simple"
 
 PACKAGES = [
@@ -35,14 +34,17 @@ SECOND = "3.8.0"
 """The Triton of vLLM 0.33, which compose.yaml names (torch 2.14). Compiles only."""
 
 VLLMS = ("0.26.0", "0.32.0", "0.33.0")
+HUMMINGS = ("0.1.10", "0.1.19")
+"""What vLLM 0.26 and 0.33 ask for."""
 WANTED = re.compile(
     r"vllm/third_party/triton_kernels/.*\.py"
     r"|vllm/model_executor/layers/fused_moe/(?!configs/).*\.py"
-    r"|vllm/model_executor/layers/quantization/(__init__|mxfp4)\.py"
+    r"|vllm/model_executor/layers/quantization/(__init__|mxfp4|utils/marlin_utils_fp4)\.py"
     r"|vllm/model_executor/(custom_op|models/gpt_oss|models/config)\.py"
     r"|vllm/(plugins/__init__|utils/import_utils|config/kernel|envs|_version)\.py"
-    r"|vllm/(engine/arg_utils|multimodal/media/connector|entrypoints/.*)\.py"
+    r"|vllm/(engine/arg_utils|scalar_type|multimodal/media/connector|entrypoints/.*)\.py"
     r"|vllm-[\d.]+\.dist-info/METADATA"
+    r"|humming/.*\.py"
 )
 
 
@@ -52,7 +54,9 @@ def main() -> None:
         make_environment()
         add_second_triton()
     for version in VLLMS:
-        fetch_sources(version)
+        fetch_sources("vllm", version)
+    for version in HUMMINGS:
+        fetch_sources("humming-kernels", version)
     print(f"footnote: {VENV.name} is ready", flush=True)
 
 
@@ -84,25 +88,27 @@ def pip_install(*arguments: str, check: bool = True) -> int:
     return subprocess.run(command, check=check, stdout=sys.stderr).returncode
 
 
-def fetch_sources(version: str) -> None:
-    """Take the wanted members out of one vLLM wheel, without the rest of it."""
-    folder = SOURCES / version
+def fetch_sources(package: str, version: str) -> None:
+    """Take the wanted members out of one wheel, without the rest of it."""
+    folder = VENV / package / version
     stamp = folder / ".ready"
     if stamp.exists() and stamp.read_text() == WANTED.pattern:
         return
-    print(f"footnote: fetching Python files of vLLM {version}", flush=True)
-    with zipfile.ZipFile(io.BufferedReader(RemoteFile(wheel_address(version)), 1 << 16)) as wheel:
+    print(f"footnote: fetching Python files of {package} {version}", flush=True)
+    remote = io.BufferedReader(RemoteFile(wheel_address(package, version)), 1 << 16)
+    with zipfile.ZipFile(remote) as wheel:
         for name in sorted(wheel.namelist()):
             if WANTED.fullmatch(name):
                 wheel.extract(name, folder)
     stamp.write_text(WANTED.pattern)
 
 
-def wheel_address(version: str) -> str:
-    """Ask the index where the wheel lies."""
+def wheel_address(package: str, version: str) -> str:
+    """Ask the index where the wheel for Linux on x86-64, or for any machine, lies."""
     accept = {"Accept": "application/vnd.pypi.simple.v1+json"}
-    files = httpx2.get(f"{INDEX}/vllm/", headers=accept).raise_for_status().json()["files"]
-    name = re.compile(rf"vllm-{re.escape(version)}-cp38-abi3-manylinux.*_x86_64\.whl")
+    files = httpx2.get(f"{INDEX}/{package}/", headers=accept).raise_for_status().json()["files"]
+    start = rf"{package.replace('-', '_')}-{re.escape(version)}"
+    name = re.compile(rf"{start}-(py3-none-any|cp3\d+-abi3-manylinux.*_x86_64)\.whl")
     return str(next(each["url"] for each in files if name.fullmatch(each["filename"])))
 
 

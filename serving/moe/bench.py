@@ -3,14 +3,16 @@
     python -m serving.moe.bench --model gpt-oss-20b --out result.json     needs a GPU
     python -m serving.moe.bench --dry --out result.json                   a rehearsal on a CPU
 
-First the device's own ceilings, then for each number of tokens and each routing all contenders in
-turn, forth and back, each checked against the oracle in the same run. Only useful bytes and
-operations count, those of the experts that were really drawn.
+First the device's own ceilings, then for each number of tokens and each routing ours beside each
+peer, forth and back, both checked against the oracle in the same run. Peers are vLLM's default, the
+same with our flags, Marlin and Humming; the result says which cannot run here, and why. Only useful
+bytes and operations count, those of the experts that were really drawn.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import statistics
 from collections.abc import Mapping, Sequence
@@ -23,16 +25,18 @@ from torch import Tensor
 
 from serving.moe.dispatch import find_plans
 from serving.moe.ogs_flags import starting_point
+from serving.moe.peers import missing
 from serving.moe.reference import MoEWeights, moe, relative_l2, route
 from serving.moe.spec import SPECS, MoESpec
 from serving.moe.stages import (
     ROUTINGS,
+    Block,
     Ceilings,
     Gpu,
     Load,
     Rehearsal,
     Stage,
-    draw_layers,
+    draw_layer,
     load_ours,
     load_stub,
 )
@@ -43,11 +47,20 @@ CHECKED = 4
 """Tokens of the first layer that are held against the oracle; it is slow."""
 
 
+PEERS = ("vllm-default", "flags", "marlin", "humming")
+PEER_FAULTS = (
+    ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, OSError,
+    RuntimeError, TypeError, ValueError,
+)  # fmt: skip
+"""What a peer may raise where it cannot run; the others are measured all the same."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One contender at one point."""
+    """One contender at one point, measured in turn with another."""
 
     name: str
+    beside: str
     tokens: int
     routing: str
     us: float
@@ -60,54 +73,81 @@ class Row:
 
 def measure(
     stage: Stage,
-    contenders: Mapping[str, Load],
+    pair: Mapping[str, Load],
     ceilings: Ceilings,
     *,
     tokens: int,
     routing: str,
     layers: int,
 ) -> list[Row]:
-    """Time all contenders at one point, interleaved A B B A so that drift hits them alike."""
-    weights, inputs = draw_layers(stage, layers, tokens, routing)
-    blocks = {
-        name: [load(each, stage.spec) for each in weights] for name, load in contenders.items()
-    }
-    times: dict[str, list[float]] = {name: [] for name in blocks}
+    """Time a pair at one point, interleaved A B B A so that drift hits both alike."""
+    point = _lay_out(stage, pair, ceilings, tokens, routing, layers)
+    times: dict[str, list[float]] = {name: [] for name in pair}
     for _ in range(stage.repeats):
-        for name in (*blocks, *reversed(blocks)):
-            times[name].append(stage.time(blocks[name], inputs))
-    floor = _floor(stage.spec, weights, inputs, ceilings)
-    wanted = moe(inputs[0][:CHECKED], weights[0], stage.spec, torch.float64).output
+        for name in (*pair, *reversed(list(pair))):
+            times[name].append(stage.time(point.chains[name], point.inputs))
     rows = []
-    for name, chain in blocks.items():
-        first, second = chain[0](inputs[0]), chain[0](inputs[0])
-        us = statistics.median(times[name])
-        rows.append(
-            Row(
-                name,
-                tokens,
-                routing,
-                us,
-                max(times[name]) - min(times[name]),
-                floor,
-                floor / us,
-                relative_l2(first[:CHECKED], wanted),
-                torch.equal(first, second),
-            )
+    for name in pair:
+        us, (error, again) = statistics.median(times[name]), _check(stage, point, name)
+        beside = next((other for other in pair if other != name), "")
+        spread = max(times[name]) - min(times[name])
+        row = Row(
+            name, beside, tokens, routing, us, spread, point.floor, point.floor / us, error, again
         )
+        rows.append(row)
     return rows
 
 
+@dataclass(frozen=True, slots=True)
+class _Point:
+    """All layers of a pair, what goes in, and what the first must give."""
+
+    chains: dict[str, list[Block]]
+    inputs: list[Tensor]
+    floor: float
+    wanted: Tensor
+
+
+def _lay_out(
+    stage: Stage, pair: Mapping[str, Load], ceilings: Ceilings, tokens: int, routing: str,
+    layers: int,
+) -> _Point:  # fmt: skip
+    """Draw a layer after the other; two in the order of a kernel each are kept, no third.
+
+    That is what fits into memory: gpt-oss-120b has 61 GB of experts.
+    """
+    chains: dict[str, list[Block]] = {name: [] for name in pair}
+    inputs, floors, wanted = [], [], torch.empty(0)
+    for number in range(layers):
+        weights, x = draw_layer(stage, number, tokens, routing)
+        if number == 0:
+            wanted = moe(x[:CHECKED], weights, stage.spec, torch.float64).output
+        for name, load in pair.items():
+            chains[name].append(load(weights, stage.spec))
+        inputs.append(x)
+        floors.append(_floor(stage.spec, weights, x, ceilings))
+    return _Point(chains, inputs, statistics.mean(floors), wanted)
+
+
+def _check(stage: Stage, point: _Point, name: str) -> tuple[float, bool]:
+    """Return the error of the first layer, and whether each replay is bitwise the same."""
+    block, x = point.chains[name][0], point.inputs[0]
+    first = block(x)
+    again = all(torch.equal(first, block(x)) for _ in range(stage.replays))
+    return relative_l2(first[:CHECKED], point.wanted), again
+
+
 def ratio_to_best_peer(rows: Sequence[Row], ours: str) -> dict[str, float]:
-    """Return best peer's time over ours for each point `tokens/routing`; above 1 we are faster."""
-    points: dict[str, dict[str, float]] = {}
+    """Return best peer's time over ours for each point `tokens/routing`; above 1 we are faster.
+
+    Each peer is held against what ours took beside it.
+    """
+    mine = {(row.tokens, row.routing, row.beside): row.us for row in rows if row.name == ours}
+    ratios: dict[str, list[float]] = {}
     for row in rows:
-        points.setdefault(f"{row.tokens}/{row.routing}", {})[row.name] = row.us
-    return {
-        point: min(us for name, us in times.items() if name != ours) / times[ours]
-        for point, times in points.items()
-        if ours in times and len(times) > 1
-    }
+        if row.name != ours and (us := mine.get((row.tokens, row.routing, row.name))):
+            ratios.setdefault(f"{row.tokens}/{row.routing}", []).append(row.us / us)
+    return {point: min(found) for point, found in ratios.items()}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -117,12 +157,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ceilings = stage.ceilings()
     layers = options.layers or stage.spec.layers
     rows: list[Row] = []
+    left_out = {} if options.dry else _left_out(stage)
+    for name, reason in left_out.items():
+        print(f"{name} is left out: {reason}", flush=True)
     for tokens in options.tokens or stage.buckets:
-        contenders = _contenders(stage, tokens, dry=options.dry)
-        for routing in ROUTINGS:
+        ours, peers = _contenders(stage, tokens, dry=options.dry)
+        for routing, name in itertools.product(ROUTINGS, peers):
+            if name in left_out:
+                continue
             point = measure(
-                stage, contenders, ceilings, tokens=tokens, routing=routing, layers=layers
-            )
+                stage, {"ours": ours, name: peers[name]}, ceilings,
+                tokens=tokens, routing=routing, layers=layers,
+            )  # fmt: skip
             rows += point
             for row in point:
                 print(_line(row), flush=True)
@@ -130,6 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "date": datetime.now(UTC).date().isoformat(), "machine": asdict(stage.machine()),
         "torch": torch.__version__, "model": stage.spec.name, "layers": layers,
         "rehearsal": options.dry, "ceilings": asdict(ceilings),
+        "left_out": left_out,
         "rows": [asdict(row) for row in rows],
         "best_peer_over_ours": ratio_to_best_peer(rows, "ours"),
     }  # fmt: skip
@@ -137,34 +184,56 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"wrote {options.out}")
 
 
-def _contenders(stage: Stage, tokens: int, *, dry: bool) -> dict[str, Load]:
-    """Return ours by the table that fits this machine, and whatever peers can be imported."""
+def _contenders(stage: Stage, tokens: int, *, dry: bool) -> tuple[Load, dict[str, Load]]:
+    """Return ours, by the table that fits this machine, and all peers."""
     if dry:
-        return {"ours": load_ours("portable", {}), "stub": load_stub}
+        return load_ours("portable", {}), dict.fromkeys(PEERS, load_stub)
     plans, _ = find_plans(read_tables(COMMITTED), stage.machine(), stage.spec)
     entry = entry_for(plans, tokens)
     kernel, params = (entry.kernel, entry.params) if entry else ("decode_sm90", {})
-    found: dict[str, Load] = {"ours": load_ours(kernel, params)}
-    if name_bundled_kernels():
-        from serving.moe.peers import triton_kernels
-
-        flags = starting_point(stage.spec, tokens)
-        found |= {"vllm-default": triton_kernels.load, "flags": triton_kernels.load_with(flags)}
-    return found
+    peers = {name: load for name, (_, load) in _peers(stage.spec, tokens).items()}
+    return load_ours(kernel, params), peers
 
 
-def _floor(
-    spec: MoESpec, weights: Sequence[MoEWeights], inputs: Sequence[Tensor], ceilings: Ceilings
-) -> float:
-    """Return the mean floor of the layers in microseconds, by the experts drawn in each."""
-    floors = []
-    for each, x in zip(weights, inputs, strict=True):
-        ids = route(x.float(), each, spec)[1]
-        drawn = len(set(ids.flatten().tolist()))
-        floors.append(
-            spec.floor(len(x), bandwidth=ceilings.bandwidth, flops=ceilings.flops, experts=drawn)
-        )
-    return statistics.mean(floors) * 1e6
+def _peers(spec: MoESpec, tokens: int) -> dict[str, tuple[Sequence[str], Load]]:
+    """Return what each peer needs, and how to load it."""
+    from serving.moe.peers import humming, marlin, triton_kernels
+
+    tuned = triton_kernels.load_with(starting_point(spec, tokens))
+    found = (
+        (triton_kernels.NEEDS, triton_kernels.load),
+        (triton_kernels.NEEDS, tuned),
+        (marlin.NEEDS, marlin.load),
+        (humming.NEEDS, humming.load),
+    )
+    return dict(zip(PEERS, found, strict=True))
+
+
+def _left_out(stage: Stage) -> dict[str, str]:
+    """Try each peer on one token; return why not, for those that cannot run here."""
+    name_bundled_kernels()
+    reasons = {
+        name: missing(needs) or _trial(stage, load)
+        for name, (needs, load) in _peers(stage.spec, 1).items()
+    }
+    return {name: reason for name, reason in reasons.items() if reason}
+
+
+def _trial(stage: Stage, load: Load) -> str:
+    """Compute one token of one layer; return what went wrong, if anything did."""
+    weights, x = draw_layer(stage, 0, 1, "uniform")
+    try:
+        load(weights, stage.spec)(x)
+    except PEER_FAULTS as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+def _floor(spec: MoESpec, weights: MoEWeights, x: Tensor, ceilings: Ceilings) -> float:
+    """Return a layer's floor in microseconds, by the experts drawn in it."""
+    drawn = len(set(route(x.float(), weights, spec)[1].flatten().tolist()))
+    floor = spec.floor(len(x), bandwidth=ceilings.bandwidth, flops=ceilings.flops, experts=drawn)
+    return floor * 1e6
 
 
 def _line(row: Row) -> str:

@@ -43,6 +43,7 @@ class Stage(Protocol):
     buckets: tuple[int, ...]
     device: str
     repeats: int
+    replays: int
 
     def ceilings(self) -> Ceilings:
         """Measure what no kernel can beat."""
@@ -54,23 +55,17 @@ class Stage(Protocol):
         """Say what a table made here is valid for."""
 
 
-def draw_layers(
-    stage: Stage, count: int, tokens: int, routing: str
-) -> tuple[list[MoEWeights], list[Tensor]]:
-    """Return layers and their tokens, every layer another; the seed is the layer's number.
+def draw_layer(stage: Stage, number: int, tokens: int, routing: str) -> tuple[MoEWeights, Tensor]:
+    """Return a layer and its tokens, every number another: it is the seed.
 
     The router's bias makes the routing: none for uniform, falling logarithmically for Zipf's law,
     towering over everything for the worst case, in which all tokens go to the same experts.
     """
-    layers, inputs = [], []
-    for number in range(count):
-        weights = draw_weights(stage.spec, seed=number, device=stage.device)
-        bias = _bias(routing, stage.spec, number).to(weights.router_bias)
-        layers.append(replace(weights, router_bias=bias))
-        draw = torch.Generator(device=stage.device).manual_seed(1000 + number)
-        x = torch.randn(tokens, stage.spec.hidden, generator=draw, device=stage.device)
-        inputs.append(x.bfloat16())
-    return layers, inputs
+    weights = draw_weights(stage.spec, seed=number, device=stage.device)
+    bias = _bias(routing, stage.spec, number).to(weights.router_bias)
+    draw = torch.Generator(device=stage.device).manual_seed(1000 + number)
+    x = torch.randn(tokens, stage.spec.hidden, generator=draw, device=stage.device)
+    return replace(weights, router_bias=bias), x.bfloat16()
 
 
 class Rehearsal:
@@ -80,6 +75,7 @@ class Rehearsal:
     buckets: tuple[int, ...] = (1, 3)
     device: str = "cpu"
     repeats: int = 1
+    replays: int = 1
 
     def ceilings(self) -> Ceilings:
         """Time a copy and a product, as on a GPU but small."""

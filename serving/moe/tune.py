@@ -24,7 +24,7 @@ from torch import Tensor
 from serving.moe.ogs_flags import BLOCKS, starting_point
 from serving.moe.reference import MoEWeights
 from serving.moe.spec import SPECS, MoESpec
-from serving.moe.stages import Gpu, Load, Rehearsal, Stage, draw_layers, load_ours
+from serving.moe.stages import Gpu, Load, Rehearsal, Stage, draw_layer, load_ours
 from serving.moe.tables import SCHEMA, Machine
 from serving.moe.vllm_plugin import name_bundled_kernels
 
@@ -129,7 +129,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     lists = ["plans"] if options.dry or not name_bundled_kernels() else ["plans", "flags"]
     found: dict[str, list[dict[str, Any]]] = {each: [] for each in lists}
     for tokens in options.tokens or stage.buckets:
-        weights, inputs = draw_layers(stage, min(8, stage.spec.layers), tokens, "uniform")
+        count = min(8, stage.spec.layers)
+        drawn = [draw_layer(stage, number, tokens, "uniform") for number in range(count)]
+        weights, inputs = [layer for layer, _ in drawn], [x for _, x in drawn]
         for name in lists:
             candidates = _candidates(stage.spec, tokens, name, dry=options.dry)
             best, us = _best(stage, candidates, weights, inputs)

@@ -25,9 +25,12 @@ def test_a_rehearsal_of_the_benchmark_writes_checked_rows(
     main(["--dry", "--tokens", "3", "--layers", "1", "--out", str(out)])
     told = json.loads(out.read_text())
     assert told["rehearsal"] is True
+    assert len(told["rows"]) == 24
+    peers = {row["name"] for row in told["rows"]} - {"ours"}
+    assert peers == {"vllm-default", "flags", "marlin", "humming"}
+    assert {row["beside"] for row in told["rows"] if row["name"] == "ours"} == peers
     rows = {(row["name"], row["routing"]): row for row in told["rows"]}
-    assert len(rows) == 6
-    for row in rows.values():
+    for row in told["rows"]:
         assert row["error"] <= 1e-3
         assert row["repeats_bitwise"]
         assert row["fraction"] == pytest.approx(row["floor_us"] / row["us"])

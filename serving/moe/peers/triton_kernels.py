@@ -8,12 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from serving.moe.mxfp4 import pack_nibbles
 from serving.moe.ogs_flags import wrap
+from serving.moe.peers.routed import nibbles
 from serving.moe.reference import MoEWeights
 from serving.moe.spec import MoESpec
 from serving.moe.tables import Entry
 
+NEEDS = ("triton_kernels",)
 Params = Mapping[str, Mapping[str, int]]
 WARPS = 8
 """As vLLM lays out the scales; fixes tiles of 256 columns."""
@@ -50,6 +51,7 @@ def load(weights: MoEWeights, spec: MoESpec) -> Callable[[Tensor], Tensor]:
     w13, precision13 = _swizzle(weights.w13, weights.w13_scales)
     w2, precision2 = _swizzle(weights.w2, weights.w2_scales)
     b13, b2 = weights.b13.float(), weights.b2.float()
+    router, router_bias = weights.router, weights.router_bias  # not the layer: its codes go
     activation = matmul_ogs.FusedActivation(
         matmul_ogs.FnSpecs("swiglu", swiglu.swiglu_fn, ("alpha", "limit")),
         (spec.alpha, spec.limit),
@@ -57,7 +59,7 @@ def load(weights: MoEWeights, spec: MoESpec) -> Callable[[Tensor], Tensor]:
     )
 
     def block(x: Tensor) -> Tensor:
-        logits = torch.nn.functional.linear(x, weights.router, weights.router_bias)
+        logits = torch.nn.functional.linear(x, router, router_bias)
         choose = routing if x.is_cuda else routing_torch  # the latter where nothing may run
         data, gather, scatter = choose(logits.float(), spec.top_k)
         h = matmul_ogs.matmul_ogs(
@@ -84,7 +86,7 @@ def _swizzle(codes: Tensor, scales: Tensor) -> tuple[Any, Any]:
     scale_layout, options = layout.make_default_matmul_mxfp4_w_scale_layout(
         mx_axis=1, num_warps=WARPS
     )
-    packed = pack_nibbles(codes).flatten(-2)
+    packed = nibbles(codes)
     padded = torch.nn.functional.pad(scales, (0, -scales.shape[-1] % 4))
     weight = convert_layout(
         wrap_torch_tensor(packed.transpose(-2, -1), dtype=FP4), value_layout, **values
