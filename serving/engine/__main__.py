@@ -13,6 +13,10 @@ from .launch import Launch, launch
 from .profiles import EngineError
 from .weights import examine
 
+NO_PLUGIN = (
+    "FOOTNOTE_MOE=kernels does nothing here: the image is vLLM without our plugin (docs/moe.md)"
+)
+
 
 def main() -> NoReturn:
     """Look at the settings and the weights, then become vLLM."""
@@ -24,15 +28,23 @@ def main() -> NoReturn:
         _look(Path(engine.weights), engine.model)
     except EngineError as error:
         sys.exit(f"footnote: {error}")
+    if engine.moe == "kernels" and not _installed("footnote-moe"):
+        print(f"footnote: {NO_PLUGIN}", flush=True)  # noqa: T201
     print(f"footnote: profile {plan.profile.name}: {' '.join(plan.command)}", flush=True)  # noqa: T201
     os.execvpe(plan.command[0], plan.command, here | plan.environment)  # noqa: S606 (no shell)
 
 
 def _vllm() -> str:
+    if (found := _installed("vllm")) is None:
+        raise EngineError("there is no vLLM in this image")
+    return found
+
+
+def _installed(name: str) -> str | None:
     try:
-        return version("vllm")
-    except PackageNotFoundError as error:
-        raise EngineError("there is no vLLM in this image") from error
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def _refuse(plan: Launch, variables: dict[str, str]) -> None:

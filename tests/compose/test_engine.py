@@ -112,6 +112,7 @@ def test_the_container_runs_what_the_command_prints(
     assert environment["VLLM_API_KEY"] == "secret"
     assert "secret" not in started.stdout + shown.output
     assert not set(REFUSED) & environment.keys()
+    assert ("without our plugin" in started.stdout) == ("FOOTNOTE_MOE" in variables)
 
 
 def test_another_vllm_in_the_image_gets_its_own_flags(tmp_path: Path) -> None:
