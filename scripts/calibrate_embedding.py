@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 from knowledge.embedding import weights
+from knowledge.embedding.minilm import MiniLm
 
 DRAWN = 32
 STANDS_OUT = 3.0
@@ -25,8 +26,8 @@ WIDTH = 384
 def main(corpora: list[str]) -> None:
     """Print, a layer a line, the ranges of its four products over the texts that are drawn."""
     folder, _ = weights.find(None)
-    model = weights.load(folder)
-    layers = [_watched(layer) for layer in model[0].model.encoder.layer]
+    model = MiniLm.load(folder)
+    layers = [_watched(layer) for layer in model.encoder.layer]
     with torch.inference_mode():
         for corpus in corpora:
             for text in _drawn(Path(corpus)):

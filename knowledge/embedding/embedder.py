@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from knowledge.embedding import weights
 from knowledge.embedding.tokens import Tokens, described
@@ -19,6 +19,10 @@ from knowledge.models import Span
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+
+    from knowledge.embedding.minilm import MiniLm
+
+    Model: TypeAlias = SentenceTransformer | MiniLm
 
 
 class Precision(StrEnum):
@@ -31,6 +35,9 @@ class Precision(StrEnum):
 
 _FEW = 4
 """So many texts are a question rather than a document: embedded at once in the calling thread."""
+
+_MOST_TOKENS = 512
+"""Of a model that does not say how long a text it takes."""
 
 _BATCH = 8
 _GPU_BATCH = 64
@@ -53,7 +60,7 @@ class SentenceTransformerEmbedder:
         precision: Precision | None = None,
     ) -> None:
         checked, self.name = weights.find(folder)
-        model = weights.load(checked)
+        model = _load(checked, bundled=folder is None)
         self.on_gpu = model.device.type != "cpu"
         if precision is None:
             here = precision_here(documents=documents, bundled=folder is None)
@@ -68,7 +75,7 @@ class SentenceTransformerEmbedder:
         workers = 1 if self.on_gpu else _cores()
         self._documents = ThreadPoolExecutor(workers, thread_name_prefix="embed")
         self.dimension = len(self._forward(["a first text, slower than all later ones"])[0])
-        self.max_tokens = int(self._model.max_seq_length or self._model.tokenizer.model_max_length)
+        self.max_tokens = self._model.max_seq_length or _MOST_TOKENS
 
     def embed(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
         """Return one unit vector per text, in order; texts beyond `max_tokens` are cut."""
@@ -92,13 +99,27 @@ class SentenceTransformerEmbedder:
 
     def _forward(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
         import torch
-        from sentence_transformers.util import batch_to_device
 
         with torch.inference_mode():
-            features = batch_to_device(self._model.preprocess(list(texts)), self._model.device)
+            features = self._model.preprocess(list(texts))
+            if self.on_gpu:
+                from sentence_transformers.util import batch_to_device
+
+                features = batch_to_device(features, self._model.device)
             vectors = self._model(features)["sentence_embedding"].float()
             vectors = torch.nn.functional.normalize(vectors, dim=1)
         return [tuple(vector) for vector in vectors.cpu().tolist()]
+
+
+def _load(folder: Path, *, bundled: bool) -> Model:
+    """Load any model by the library, but the bundled one by ourselves where there is no GPU."""
+    from torch import cuda
+
+    if not bundled or cuda.is_available():
+        return weights.load(folder)
+    from knowledge.embedding.minilm import MiniLm
+
+    return MiniLm.load(folder)
 
 
 def precision_here(*, documents: bool, bundled: bool) -> Precision:
@@ -119,11 +140,12 @@ def precision_here(*, documents: bool, bundled: bool) -> Precision:
     return Precision.HALF if cpu._is_avx512_bf16_supported() else Precision.FULL
 
 
-def _at(precision: Precision, model: SentenceTransformer) -> SentenceTransformer:
+def _at(precision: Precision, model: Model) -> Model:
     if precision is Precision.INT8:
         from knowledge.embedding.int8 import quantised
+        from knowledge.embedding.minilm import MiniLm
 
-        return quantised(model)
+        return quantised(model) if isinstance(model, MiniLm) else model
     if precision is Precision.HALF:
         import torch
 

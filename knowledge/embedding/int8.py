@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
+    from knowledge.embedding.minilm import MiniLm
 
 RANGES = Path(__file__).with_name("minilm_ranges.json")
 """Of the bundled model: for each layer the ranges of what its four products take in."""
@@ -41,18 +41,16 @@ Range: TypeAlias = tuple[float, float, dict[str, float]]
 log = logging.getLogger(__name__)
 
 
-def quantised(model: SentenceTransformer, ranges: Path = RANGES) -> SentenceTransformer:
+def quantised(model: MiniLm, ranges: Path = RANGES) -> MiniLm:
     """Return a copy of `model`, made for `ranges`, with rounded layers.
 
     It is tried out first: where it makes other vectors or saves no time, it is `model` that is
     returned, and the log says why.
     """
     fast = copy.deepcopy(model)
-    transformer: Any = fast[0].model
     measured = json.loads(ranges.read_text(encoding="utf-8"))
-    transformer.encoder.layer = nn.ModuleList(
-        Int8Layer(layer, each)
-        for layer, each in zip(transformer.encoder.layer, measured, strict=True)
+    fast.encoder.layer = nn.ModuleList(
+        Int8Layer(layer, each) for layer, each in zip(fast.encoder.layer, measured, strict=True)
     )
     likeness, gain = _compare(model, fast)
     if likeness >= _ALIKE and gain >= _GAIN:
@@ -63,7 +61,7 @@ def quantised(model: SentenceTransformer, ranges: Path = RANGES) -> SentenceTran
     return model
 
 
-def _compare(slow: SentenceTransformer, fast: SentenceTransformer) -> tuple[float, float]:
+def _compare(slow: MiniLm, fast: MiniLm) -> tuple[float, float]:
     """Return the least cosine between the two models' vectors, and how much faster `fast` is."""
     vectors, seconds = [], []
     for model in (slow, fast):
@@ -75,20 +73,20 @@ def _compare(slow: SentenceTransformer, fast: SentenceTransformer) -> tuple[floa
     return likeness, seconds[0] / seconds[1]
 
 
-def _encode(model: SentenceTransformer) -> Tensor:
+def _encode(model: MiniLm) -> Tensor:
     with torch.inference_mode():
         made: Tensor = model(model.preprocess(list(_PROBES)))["sentence_embedding"]
         return made.float()
 
 
 class Int8Layer(nn.Module):
-    """Takes the place of a `BertLayer` whose activation is GELU; computes the same, but rounded."""
+    """Takes the place of a layer of `MiniLm`; computes the same, but rounded."""
 
     def __init__(self, layer: nn.Module, ranges: Sequence[Range]) -> None:
         super().__init__()
         parts: Any = layer
         attention, own = parts.attention, parts.attention.self
-        self._heads: int = own.num_attention_heads
+        self._heads: int = parts.heads
         self._attend_in = torch.bfloat16 if _has_bfloat16() else torch.float32
         self._after_attention: nn.Module = attention.output.LayerNorm
         self._after_feed: nn.Module = parts.output.LayerNorm
@@ -99,9 +97,7 @@ class Int8Layer(nn.Module):
         self._raise = _Int8Linear([parts.intermediate.dense], fed, gelu_to=raised)
         self._lower = _Int8Linear([parts.output.dense], raised)
 
-    def forward(
-        self, hidden: Tensor, attention_mask: Tensor | None = None, *_: object, **__: object
-    ) -> Tensor:
+    def forward(self, hidden: Tensor, attention_mask: Tensor | None) -> Tensor:
         """Return the hidden states of the next layer; shape (batch, tokens, width)."""
         flat = hidden.flatten(0, 1)
         projected = self._project(self._project.rounded(flat))

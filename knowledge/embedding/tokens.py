@@ -37,8 +37,8 @@ class Tokens:
 
 def described(tokenizer: Any) -> str:  # noqa: ANN401
     """Return the description of a model's tokenizer; raises `ConfigurationError`."""
-    fast = getattr(tokenizer, "backend_tokenizer", None)
-    if fast is None:
+    fast = getattr(tokenizer, "backend_tokenizer", tokenizer)
+    if not hasattr(fast, "to_str"):
         raise ConfigurationError("the embedding model needs a fast tokenizer (tokenizer.json)")
     return str(fast.to_str())
 

@@ -155,7 +155,11 @@ def test_a_local_folder_is_used_as_it_is(
 ) -> None:
     own = SentenceTransformerEmbedder(model)
     assert own.name == "my-model@53aa51172d14"
-    assert own.embed(["same"]) == embedder.embed(["same"])
+    assert all(map(_alike, own.embed(TEXTS), embedder.embed(TEXTS))), "the library's are the same"
+
+
+def _alike(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return cosine(one, other) > 0.999
 
 
 def test_tampered_weights_of_the_bundled_model_are_refused(

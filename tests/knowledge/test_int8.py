@@ -10,6 +10,7 @@ import torch
 from knowledge.embedding import weights
 from knowledge.embedding.embedder import Precision, precision_here
 from knowledge.embedding.int8 import RANGES, quantised
+from knowledge.embedding.minilm import MiniLm
 
 PROBES = {
     "amx": "_is_amx_tile_supported",
@@ -44,7 +45,7 @@ def test_a_rounded_model_that_makes_other_vectors_is_not_used(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder, _ = weights.find(None)
-    model = weights.load(folder)
+    model = MiniLm.load(folder)
     wrong = [
         [[low / 20, high / 20, shrink] for low, high, shrink in layer]
         for layer in json.loads(RANGES.read_text())
