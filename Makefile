@@ -14,7 +14,7 @@ TOOLS := .venv/.tools
 LONG := quality or crash or hostile or faults or rights or vllm or bench or s3 or moe
 
 .PHONY: help install demo run test check lint types layers format \
-        test-crash test-hostile test-faults test-rights test-ui test-vllm test-bucket test-moe \
+        test-crash test-hostile test-faults test-injection test-rights test-ui test-vllm test-bucket test-moe \
         quality bench-ask bench-search bench-embed bench-pdf bench-evidence bench-ingest \
         bench-beside bench-giants clean
 
@@ -57,6 +57,9 @@ test-hostile: $(TOOLS)  ## a thousand damaged and hostile files; prints what bec
 
 test-faults: $(TOOLS)  ## 26 faults of a model server, 200 times each; prints how they end
 	$(BIN)/pytest -m faults -s $(PYTEST)
+
+test-injection: $(TOOLS)  ## 300 documents that give orders, and models that obey them
+	$(BIN)/pytest -m quality tests/serving/test_injection.py -s $(PYTEST)
 
 test-rights: $(TOOLS)  ## ten thousand queries by people who may not see all, and twin worlds
 	$(BIN)/pytest -m rights -s $(PYTEST)
