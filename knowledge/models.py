@@ -836,6 +836,17 @@ class Statement:
     """What is missing, such as `uncited`, `weak`, `number:15`, `name:Lee`, `negation`."""
 
 
+class Unsupported(StrEnum):
+    """What becomes of sentences that what they cite does not carry."""
+
+    MARK = "mark"
+    """They are shown, and marked."""
+    WITHHOLD = "withhold"
+    """They are left out; where nothing else is left, nothing was found."""
+    REPAIR = "repair"
+    """The model is asked once to correct them; what is still not carried is marked."""
+
+
 class Verdict(StrEnum):
     """What kind of answer it is."""
 
@@ -901,3 +912,7 @@ class Answer:
     """The version of the wording that the model was asked with; empty where none was asked."""
     statements: tuple[Statement, ...] = ()
     """Its sentences that claim something, in order; lead-ins and headings claim nothing."""
+    withheld: int = 0
+    """Sentences left out since what they cited did not carry them."""
+    repaired: bool = False
+    """Whether the model was asked again for sentences that nothing carried, and did better."""

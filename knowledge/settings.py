@@ -174,6 +174,12 @@ class Settings(BaseSettings):
         0.45, ge=0, le=1, description="Weakest support at which the extractive writer answers."
     )
 
+    unsupported: Literal["mark", "withhold", "repair"] = Field(
+        "mark",
+        description="What becomes of sentences that their sources do not carry: marked, left out, "
+        "or given back to the model once.",
+    )
+
     # ingestion limits
     max_file_mb: int = Field(200, ge=1, description="Largest file that is read.")
     max_documents_per_file: int = Field(

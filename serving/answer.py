@@ -28,6 +28,7 @@ from knowledge.models import (
     Principal,
     Question,
     Statement,
+    Unsupported,
     Usage,
     Verdict,
 )
@@ -51,9 +52,11 @@ from serving.prompt import (
     may_say_not_found,
     not_found_answer,
     prompt_version,
+    repair_request,
     subject,
 )
 from serving.verify import Verifier
+from serving.withhold import Gate
 
 T = TypeVar("T")
 
@@ -106,12 +109,14 @@ class Answerer:
         fallback: Generator | None = None,
         researcher: Researching | None = None,
         verifier: Verifier | None = None,
+        unsupported: Unsupported = Unsupported.MARK,
     ) -> None:
         self._retriever = retriever
         self._generator = generator
         self._fallback = fallback
         self._researcher = researcher
         self._verifier = verifier or Verifier()
+        self._unsupported = unsupported
 
     async def answer(self, question: Question, principal: Principal) -> Terminal:
         """Return the last event of `stream`."""
@@ -147,7 +152,7 @@ class Answerer:
         for writer in self._writers(context, principal):
             if failure and not writer.extractive and failure.code.startswith(PASSING_FAULTS):
                 continue  # it is the same server
-            draft = _Draft(writer, context, clock, self._verifier, stands_in_for=failure)
+            draft = self._draft(writer, context, clock, failure)
             async with aclosing(draft.events()) as events:
                 async for event in events:
                     if not shown:  # else the answer at the end replaces what was shown
@@ -160,6 +165,12 @@ class Answerer:
             log.warning("model %s failed: %s", writer.name, failure.code)
         if failure is not None:
             yield _failed(failure)
+
+    def _draft(
+        self, writer: Generator, context: Context, clock: _Clock, failure: ModelError | None
+    ) -> _Draft:
+        policy = Unsupported.MARK if writer.extractive else self._unsupported
+        return _Draft(writer, context, clock, self._verifier, policy, stands_in_for=failure)
 
     def _writers(self, context: Context, principal: Principal) -> Iterator[Generator]:
         if self._researcher is not None and context.question.effort is Effort.HIGH:
@@ -178,6 +189,7 @@ class _Draft:
         context: Context,
         clock: _Clock,
         verifier: Verifier,
+        policy: Unsupported,
         *,
         stands_in_for: ModelError | None = None,
     ) -> None:
@@ -197,8 +209,14 @@ class _Draft:
             if self._well_read
             else MarkerNormaliser(len(context.passages))
         )
+        self._gate = Gate(verifier, context) if policy is Unsupported.WITHHOLD else None
+        self._is_held = policy is Unsupported.REPAIR and self._well_read is None
+        """Whether nothing is shown before the text is whole and verified."""
+        self.found = True
+        self._asked = context
+        self._repaired = False
         self._held = ""
-        self._found = True
+        self._raw = ""
         self._cut_short = False
         self._usage = Usage()
 
@@ -207,20 +225,18 @@ class _Draft:
         try:
             async with _closing(self._deltas()) as deltas:
                 async for delta in deltas:
-                    if delta.waiting:
-                        yield QueuedEvent(delta.waiting)
-                    if delta.call is not None:
-                        yield StepEvent(delta.call.name, subject(delta.call))
-                    if shown := self._show(self._normaliser.feed(delta.text)):
+                    for event in _aside(delta):
+                        yield event
+                    if shown := await self._show(self._normaliser.feed(delta.text)):
                         yield DeltaEvent(shown)
         except ModelError as error:
-            self._cut_short = error.code == "length" and bool(self.text)
+            self._cut_short = error.code == "length" and bool(self._raw)
             if not self._cut_short:
                 self.failure = error
                 return
-        for shown in self._end():
-            yield DeltaEvent(shown)
-        await asyncio.to_thread(self._check)
+        for step in (self._end, self._settle):
+            if shown := await step():
+                yield DeltaEvent(shown)
 
     def ending(self) -> Iterator[Event]:
         """Yield what comes after the text of a complete draft."""
@@ -242,6 +258,8 @@ class _Draft:
             extractive=self.generator.extractive,
             fallback_reason=self._reason,
             dropped_markers=self._normaliser.dropped,
+            withheld=self._withheld,
+            repaired=self._repaired,
             usage=self._usage,
             timings_ms=self._clock.timings(),
         )
@@ -249,62 +267,135 @@ class _Draft:
     async def _deltas(self) -> AsyncGenerator[Delta, None]:
         if not self._context.passages and self._well_read is None:
             return
-        async with _closing(self.generator.generate(self._context)) as deltas:
+        async with _closing(self.generator.generate(self._asked)) as deltas:
             async for delta in deltas:
                 self._usage = delta.usage or self._usage
                 yield delta
 
-    def _show(self, safe: str) -> str:
+    async def _show(self, safe: str) -> str:
         """Return what to show now; a beginning that may turn out as "not found" waits."""
         self._held += safe
-        if not self._held or (self._is_model and not self.text and may_say_not_found(self._held)):
+        if not self._held or (self._is_model and not self._raw and may_say_not_found(self._held)):
             return ""
-        shown, self._held = self._held, ""
-        self.text += shown
-        self._clock.mark("first_delta")
-        return shown
+        passed, self._held = self._held, ""
+        return await self._pass(passed)
 
-    def _end(self) -> Iterator[str]:
+    async def _pass(self, text: str, *, final: bool = False) -> str:
+        """Take text into the answer; return what of it is shown at once."""
+        self._raw += text
+        shown = text
+        if self._gate is not None:
+            self._gate.context = self._in_sight()
+            shown = await asyncio.to_thread(self._gate.feed, text)
+            if final:
+                shown += await asyncio.to_thread(self._gate.finish)
+        return self._add(shown)
+
+    def _in_sight(self) -> Context:
+        """Return the context that marks point into by now."""
+        if self._well_read is None:
+            return self._context
+        return replace(self._context, passages=self._well_read.passages)
+
+    def _add(self, text: str) -> str:
+        self.text += text
+        if text:
+            self._clock.mark("first_delta")
+        return "" if self._is_held else text
+
+    async def _end(self) -> str:
         """Let go of what was held back, or say that nothing was found."""
         rest = self._held + self._normaliser.finish()
         self._held = ""
-        if self._well_read is not None:
-            self._context = replace(self._context, passages=self._well_read.passages)
-        said_so = self._is_model and not self.text and may_say_not_found(rest)
+        self._context = self._in_sight()
+        said_so = self._is_model and not self._raw and may_say_not_found(rest)
         if said_so and not cites(rest):
             rest = ""
-        self._found = bool(self.text or rest)
-        if not self._found:
-            rest = not_found_answer(self._context.question)
+        shown = await self._pass(rest, final=True)
+        self.found = bool(self.text)
+        if not self.found:
+            shown += self._add(not_found_answer(self._context.question))
         if self._cut_short:
-            rest += CUT_SHORT
-        if rest:
-            self.text += rest
-            self._clock.mark("first_delta")
-            yield rest
+            shown += self._add(CUT_SHORT)
+        return shown
+
+    async def _settle(self) -> str:
+        """Verify the whole; a text that was held until now is mended first, then shown."""
+        await asyncio.to_thread(self._check)
+        if not self._is_held or self.failure is not None:
+            return ""
+        await self._repair()
+        return self.text
 
     def _check(self) -> None:
         """Resolve and verify the citations; a model's text without any is not an answer."""
-        if self._found:
+        if self.found:
             verified = self._verifier.verify(self.text, self._context)
             self.citations, self.statements = verified.citations, verified.statements
-            if not self.citations:
-                self.failure = ModelError("The model's answer cited nothing.", code="uncited")
             self._clock.mark("verification")
+        if self._raw.strip() and not cites(self._raw):
+            self.failure = ModelError("The model's answer cited nothing.", code="uncited")
+
+    async def _repair(self) -> None:
+        """Ask the model once more where nothing carries a sentence; keep what is better."""
+        wrong = self._unsupported()
+        if not wrong:
+            return
+        second = _Draft(
+            self.generator, self._context, self._clock, self._verifier, Unsupported.MARK
+        )
+        question = repair_request(self._context.question, self.text, wrong)
+        second._asked = replace(self._context, question=question)
+        async with aclosing(second.events()) as events:
+            async for _ in events:
+                pass
+        better = second.failure is None and second.found
+        if better and len(second._unsupported()) < len(wrong):
+            self.text, self._cut_short = second.text, second._cut_short
+            self.citations, self.statements = second.citations, second.statements
+            self._repaired = True
+        self._usage = _sum(self._usage, second._usage)
+
+    def _unsupported(self) -> list[str]:
+        return [
+            statement.span.cut(self.text)
+            for statement in self.statements
+            if statement.backing is Backing.UNSUPPORTED
+        ]
 
     def _verdict(self) -> Verdict:
-        if not self._found:
+        if not self.found:
             return Verdict.NOT_FOUND
         backings = {statement.backing for statement in self.statements}
         if backings == {Backing.UNSUPPORTED}:
             return Verdict.UNSUPPORTED
-        if self._cut_short or backings - {Backing.SUPPORTED}:
+        if self._cut_short or self._withheld or backings - {Backing.SUPPORTED}:
             return Verdict.PARTLY
         return Verdict.ANSWERED
 
     @property
+    def _withheld(self) -> int:
+        return self._gate.withheld if self._gate is not None else 0
+
+    @property
     def _is_model(self) -> bool:
         return not self.generator.extractive
+
+
+def _aside(delta: Delta) -> Iterator[Event]:
+    """Yield what a writer says besides text."""
+    if delta.waiting:
+        yield QueuedEvent(delta.waiting)
+    if delta.call is not None:
+        yield StepEvent(delta.call.name, subject(delta.call))
+
+
+def _sum(one: Usage, other: Usage) -> Usage:
+    return Usage(
+        one.prompt_tokens + other.prompt_tokens,
+        one.completion_tokens + other.completion_tokens,
+        one.reasoning_tokens + other.reasoning_tokens,
+    )
 
 
 class _Clock:

@@ -6,7 +6,8 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any, TypedDict
 
@@ -142,6 +143,20 @@ def subject(call: ToolCall) -> str:
 
 
 _FIRST_CALL = "call-0"
+REPAIR = """\
+{question}
+
+An earlier answer to this was:
+{text}
+
+The sources do not say this:
+{listed}
+
+Answer the question anew. Keep what the sources say; correct the sentences listed or leave them \
+out.\
+"""
+"""Stands in place of the question. The earlier answer is data like any other text."""
+
 LONGEST_SUBJECT = 200
 """Characters."""
 
@@ -149,6 +164,12 @@ LONGEST_SUBJECT = 200
 def not_found_answer(question: Question) -> str:
     """Return what is said where nothing was found, in the question's language if it is known."""
     return NOT_FOUND_ANSWERS.get(language_code(question.text), NOT_FOUND_ANSWER)
+
+
+def repair_request(question: Question, text: str, sentences: Sequence[str]) -> Question:
+    """Return what a model is asked whose answer `text` held sentences that no source carries."""
+    listed = "\n".join(f"- {' '.join(sentence.split())}" for sentence in sentences)
+    return replace(question, text=REPAIR.format(question=question.text, text=text, listed=listed))
 
 
 @cache
@@ -161,7 +182,7 @@ def prompt_version() -> str:
     source = Passage("c", where, "r", Span(0, 4), "Text", 1, 1.0, ("A", "B"), 1, (), "H")
     question = Question("What is it, and when is it to be done?", history=(Turn("user", "Hi"),))
     asked = build_messages(Context(question, (source,)), mark="m"), browse_messages(question, "p")
-    written = json.dumps([asked, LAST_ROUND, BROWSER_TOOLS, _asked(question.text)])
+    written = json.dumps([asked, REPAIR, LAST_ROUND, BROWSER_TOOLS, _asked(question.text)])
     return hashlib.blake2b(written.encode(), digest_size=4).hexdigest()
 
 

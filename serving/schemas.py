@@ -413,6 +413,8 @@ class AnswerOut(_Out):
     extractive: bool
     fallback_reason: str
     dropped_markers: int
+    withheld: int
+    repaired: bool
     usage: UsageOut
     timings_ms: dict[str, float]
 

@@ -111,6 +111,8 @@ def answer_json(answer: Answer) -> Json:
         "extractive": answer.extractive,
         "fallback_reason": answer.fallback_reason,
         "dropped_markers": answer.dropped_markers,
+        "withheld": answer.withheld,
+        "repaired": answer.repaired,
         "usage": asdict(answer.usage),
         "timings_ms": {name: round(spent, 1) for name, spent in answer.timings_ms.items()},
     }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from footnote.wiring.upkeep import Upkeep
 from knowledge.errors import FootnoteError
-from knowledge.models import Effort, FeedState, Gap, Refused
+from knowledge.models import Effort, FeedState, Gap, Refused, Unsupported
 from knowledge.settings import Settings
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ class House(Upkeep):
             fallback=quotes,
             researcher=self._researcher(self.model),
             verifier=self._verifier(),
+            unsupported=Unsupported(self.settings.unsupported),
         )
 
     def _verifier(self) -> Verifier:

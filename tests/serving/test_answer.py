@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -26,6 +26,7 @@ from knowledge.models import (
     Principal,
     Question,
     ToolCall,
+    Unsupported,
     Usage,
     Verdict,
 )
@@ -71,9 +72,14 @@ def events(
     found: Context | FootnoteError = ASKED,
     principal: Principal = ANN,
     researcher: Researching | None = None,
+    unsupported: Unsupported = Unsupported.MARK,
 ) -> list[Event]:
     answerer = Answerer(
-        retriever=Found(found), generator=generator, fallback=fallback, researcher=researcher
+        retriever=Found(found),
+        generator=generator,
+        fallback=fallback,
+        researcher=researcher,
+        unsupported=unsupported,
     )
 
     async def run() -> list[Event]:
@@ -262,6 +268,102 @@ def test_an_answer_is_the_last_event_of_the_stream() -> None:
     assert last.answer.text == "Soup costs three euro [1]."
 
 
+WRONG = "Soup costs three euro [1]. The canteen burned down [1]. Cake is sweet [2]."
+
+
+def test_by_default_what_nothing_carries_is_shown_and_marked() -> None:
+    told = events(Parrot(WRONG))
+    answer = answer_in(told)
+    assert answer.text == shown(told) == WRONG
+    assert [each.backing for each in answer.statements].count(Backing.UNSUPPORTED) == 1
+
+
+def test_what_nothing_carries_is_withheld_and_counted() -> None:
+    told = events(Parrot(*WRONG), unsupported=Unsupported.WITHHOLD)
+    answer = answer_in(told)
+    assert answer.text == shown(told) == "Soup costs three euro [1]. Cake is sweet [2]."
+    assert (answer.withheld, answer.verdict) == (1, Verdict.PARTLY)
+    assert {each.backing for each in answer.statements} == {Backing.SUPPORTED}
+
+
+def test_a_verified_sentence_is_shown_before_the_next_one_is_written() -> None:
+    parrot = Parrot("Soup costs three euro [1]. ", "Cake is ", "sweet [2].")
+    told = events(parrot, unsupported=Unsupported.WITHHOLD)
+    pieces = [event.text for event in told if isinstance(event, DeltaEvent)]
+    assert pieces == ["Soup costs three euro [1].", " Cake is sweet [2]."]
+
+
+def test_a_lead_in_goes_with_what_it_leads_to() -> None:
+    parrot = Parrot(
+        "Damage:\n- The canteen burned down [1].\nPrices:\n- Soup costs three euro [1]."
+    )
+    answer = answer_in(events(parrot, unsupported=Unsupported.WITHHOLD))
+    assert answer.text == "Prices:\n- Soup costs three euro [1]."
+
+
+def test_where_everything_is_withheld_nothing_was_found() -> None:
+    told = events(Parrot("The canteen burned down [1]."), unsupported=Unsupported.WITHHOLD)
+    answer = answer_in(told)
+    assert answer.text == shown(told) == NOT_FOUND_ANSWER
+    assert (answer.verdict, answer.withheld) == (Verdict.NOT_FOUND, 1)
+    assert (answer.citations, answer.statements) == ((), ())
+
+
+def test_an_answer_that_cites_nothing_is_stood_in_for_under_every_policy() -> None:
+    for policy in Unsupported:
+        told = events(Parrot("Soup costs ten."), fallback=QUOTES, unsupported=policy)
+        assert answer_in(told).text == "Soup costs three euro. [1]"
+        assert answer_in(told).fallback_reason.endswith("(uncited)")
+
+
+class Mending:
+    """Says one thing when asked first, another when asked to repair it."""
+
+    name = "mending"
+    extractive = False
+
+    def __init__(self, first: str, second: str | ModelError) -> None:
+        self.asked: list[Context] = []
+        self._first = first
+        self._second = second
+
+    async def generate(self, context: Context) -> AsyncIterator[Delta]:
+        self.asked.append(context)
+        said = self._first if len(self.asked) == 1 else self._second
+        if isinstance(said, ModelError):
+            raise said
+        yield Delta(text=said, usage=Usage(prompt_tokens=5, completion_tokens=2))
+
+
+def test_the_model_is_asked_once_to_repair_what_nothing_carries() -> None:
+    model = Mending(WRONG, "Soup costs three euro [1]. Cake is sweet [2].")
+    told = events(model, unsupported=Unsupported.REPAIR)
+    answer = answer_in(told)
+    assert answer.text == shown(told) == "Soup costs three euro [1]. Cake is sweet [2]."
+    assert (answer.repaired, answer.verdict) == (True, Verdict.ANSWERED)
+    assert answer.usage == Usage(prompt_tokens=10, completion_tokens=4)
+    assert "burned down" in model.asked[1].question.text
+    assert ASKED.question.text in model.asked[1].question.text
+    assert model.asked[1].passages == ASKED.passages
+
+
+@pytest.mark.parametrize(
+    "second",
+    ["The canteen burned down [1]. It is gone [1].", ModelError("gone", code="reset"), NOT_FOUND],
+)
+def test_a_repair_that_is_no_better_changes_nothing(second: str | ModelError) -> None:
+    told = events(Mending(WRONG, second), unsupported=Unsupported.REPAIR)
+    answer = answer_in(told)
+    assert answer.text == shown(told) == WRONG
+    assert (answer.repaired, answer.verdict) == (False, Verdict.PARTLY)
+
+
+def test_an_answer_that_is_carried_is_not_repaired() -> None:
+    model = Mending("Soup costs three euro [1].", "Never asked.")
+    assert answer_in(events(model, unsupported=Unsupported.REPAIR)).verdict is Verdict.ANSWERED
+    assert len(model.asked) == 1
+
+
 PIECES = st.lists(
     st.sampled_from(
         [
@@ -274,13 +376,13 @@ PIECES = st.lists(
 FAILURES = st.sampled_from([None, "timeout", "length", "harmony_markup"])
 
 
-@given(PIECES, FAILURES, st.booleans())
+@given(PIECES, FAILURES, st.booleans(), st.sampled_from(Unsupported))
 def test_whatever_a_model_says_there_is_one_end_and_nothing_unresolved(
-    pieces: list[str], code: str | None, has_fallback: bool
+    pieces: list[str], code: str | None, has_fallback: bool, policy: Unsupported
 ) -> None:
     failure = ModelError("failed", code=code) if code else None
     fallback = QUOTES if has_fallback else None
-    told = events(Parrot(*pieces, failure=failure), fallback=fallback)
+    told = events(Parrot(*pieces, failure=failure), fallback=fallback, unsupported=policy)
     assert sum(isinstance(event, Terminal) for event in told) == 1
     if not isinstance(told[-1], AnswerEvent):
         assert not has_fallback
