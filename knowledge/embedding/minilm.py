@@ -33,10 +33,9 @@ class MiniLm(nn.Module):
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.tokenizer.enable_truncation(self.max_seq_length)
         self.tokenizer.enable_padding()
-        with torch.device("meta"):  # the weights come from the file
-            self.embeddings = _embeddings(shape)
-            layers = (_Layer(shape) for _ in range(shape["num_hidden_layers"]))
-            self.encoder = _Parts(layer=nn.ModuleList(layers))
+        self.embeddings = _embeddings(shape)
+        layers = (_Layer(shape) for _ in range(shape["num_hidden_layers"]))
+        self.encoder = _Parts(layer=nn.ModuleList(layers))
 
     @classmethod
     def load(cls, folder: Path) -> MiniLm:
