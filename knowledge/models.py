@@ -916,3 +916,71 @@ class Answer:
     """Sentences left out since what they cited did not carry them."""
     repaired: bool = False
     """Whether the model was asked again for sentences that nothing carried, and did better."""
+
+
+# --- what is kept of conversations --------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Questions of one person that follow upon each other; nobody else sees that it exists."""
+
+    id: str
+    owner: str
+    """A user's id."""
+    title: str
+    created_at: datetime
+    updated_at: datetime
+    """When it was last added to."""
+
+
+class Rating(StrEnum):
+    """Whether an answer helped."""
+
+    UP = "up"
+    DOWN = "down"
+
+
+class Reason(StrEnum):
+    """What is wrong with an answer, or right."""
+
+    CORRECT = "correct"
+    WRONG = "wrong"
+    INCOMPLETE = "incomplete"
+    WRONG_SOURCE = "wrong_source"
+    """What it cites does not carry it, or is not what one would cite."""
+    OUTDATED = "outdated"
+    NOT_FOUND_BUT_EXISTS = "not_found_but_exists"
+    UNCLEAR = "unclear"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """What somebody says of an answer that was given to him."""
+
+    rating: Rating
+    given_at: datetime
+    reason: Reason | None = None
+    comment: str = ""
+    correction: str = ""
+    """What the answer should have been."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A question and the answer that was given, as they are kept; its id is the answer's.
+
+    No reasoning is part of it, and no passage beyond the quotes.
+    """
+
+    id: str
+    conversation_id: str
+    asked_at: datetime
+    question: str
+    answer: Answer
+    rests_on: frozenset[str] = frozenset()
+    """Ids of all documents that its words may come from, those of earlier answers included."""
+    settings: str = ""
+    """A digest of the settings it was made with."""
+    feedback: Feedback | None = None

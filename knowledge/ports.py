@@ -27,10 +27,13 @@ from knowledge.models import (
     Block,
     Chunk,
     Context,
+    Conversation,
     Delta,
     Document,
     Embedding,
+    Exchange,
     Feed,
+    Feedback,
     FeedState,
     Filters,
     Freshness,
@@ -203,6 +206,9 @@ class Library(Protocol):
     ) -> list[Document]:
         """List readable live documents by id, beginning after the id `after`."""
 
+    def readable(self, document_ids: Collection[str], principal: Principal) -> dict[str, str]:
+        """Map those documents that are live and readable now to their live revisions."""
+
     def revision(self, document_id: str, principal: Principal) -> Revision:
         """Return the live revision of a readable document; raises `NotFound` else."""
 
@@ -214,6 +220,50 @@ class Library(Protocol):
 
     def statistics(self, collection: str | None) -> TermStatistics:
         """Return the frozen term statistics of one collection, or of all together."""
+
+
+class Conversations(Protocol):
+    """What was asked and answered, each person's own; knows nothing of rights to documents.
+
+    Whatever is another's raises `NotFound`, exactly like what does not exist.
+    """
+
+    def keep(self, exchange: Exchange, *, owner: str, title: str = "") -> None:
+        """Store an exchange durably, at the end of its conversation.
+
+        With a `title` the conversation begins with it, else it must be there: `NotFound`.
+        """
+
+    def conversations(
+        self, owner: str, *, after: str | None = None, limit: int = 100
+    ) -> list[Conversation]:
+        """List them, those last added to first, beginning after the id `after`."""
+
+    def conversation(self, conversation_id: str, owner: str) -> Conversation:
+        """Return one."""
+
+    def exchanges(
+        self, conversation_id: str, owner: str, *, latest: int | None = None
+    ) -> list[Exchange]:
+        """Return the exchanges of a conversation in order, or only the `latest` so many."""
+
+    def exchange(self, exchange_id: str, owner: str) -> Exchange:
+        """Return one."""
+
+    def rename(self, conversation_id: str, owner: str, title: str) -> Conversation:
+        """Give it another title."""
+
+    def drop(self, conversation_id: str, owner: str) -> None:
+        """Delete it with all that it holds, feedback included."""
+
+    def judge(self, exchange_id: str, owner: str, feedback: Feedback) -> None:
+        """Store what somebody says of an answer; it replaces what he said before."""
+
+    def judged(self, *, after: str | None = None, limit: int = 100) -> list[Exchange]:
+        """List everybody's exchanges that have feedback by id, beginning after the id `after`."""
+
+    def drop_conversations(self, *, before: datetime) -> int:
+        """Delete what was last added to before then; return how many."""
 
 
 class Ledger(Protocol):

@@ -17,9 +17,12 @@ from knowledge.models import (
     EVERYONE,
     Block,
     Context,
+    Conversation,
     Delta,
     Document,
     Embedding,
+    Exchange,
+    Feedback,
     Filters,
     Hit,
     Job,
@@ -301,6 +304,79 @@ class FakeJobs:
 
     def free(self, refused_id: str, principal: Principal) -> Refused:
         raise NotFound("nothing of this id is refused")
+
+
+class FakeConversations:
+    """The `Conversations` door over dicts."""
+
+    def __init__(self) -> None:
+        self._begun: dict[str, Conversation] = {}
+        self._kept: dict[str, list[Exchange]] = {}
+        self._lock = threading.Lock()
+
+    def keep(self, exchange: Exchange, *, owner: str, title: str = "") -> None:
+        with self._lock:
+            key, now = exchange.conversation_id, exchange.asked_at
+            if title:
+                self._begun[key] = Conversation(key, owner, title, now, now)
+            self._begun[key] = replace(self.conversation(key, owner), updated_at=now)
+            self._kept.setdefault(key, []).append(exchange)
+
+    def conversations(
+        self, owner: str, *, after: str | None = None, limit: int = 100
+    ) -> list[Conversation]:
+        if after is not None:
+            self.conversation(after, owner)
+        mine = [each for each in self._begun.values() if each.owner == owner]
+        mine.sort(key=lambda each: (each.updated_at, each.id), reverse=True)
+        start = [each.id for each in mine].index(after) + 1 if after else 0
+        return mine[start:][:limit]
+
+    def conversation(self, conversation_id: str, owner: str) -> Conversation:
+        found = self._begun.get(conversation_id)
+        if found is None or found.owner != owner:
+            raise NotFound("there is no such conversation")
+        return found
+
+    def exchanges(
+        self, conversation_id: str, owner: str, *, latest: int | None = None
+    ) -> list[Exchange]:
+        self.conversation(conversation_id, owner)
+        return self._kept[conversation_id][-latest if latest else 0 :]
+
+    def exchange(self, exchange_id: str, owner: str) -> Exchange:
+        for key, kept in self._kept.items():
+            for each in kept:
+                if each.id == exchange_id and self._begun[key].owner == owner:
+                    return each
+        raise NotFound("there is no such answer")
+
+    def rename(self, conversation_id: str, owner: str, title: str) -> Conversation:
+        found = replace(self.conversation(conversation_id, owner), title=title)
+        self._begun[conversation_id] = found
+        return found
+
+    def drop(self, conversation_id: str, owner: str) -> None:
+        self.conversation(conversation_id, owner)
+        del self._begun[conversation_id], self._kept[conversation_id]
+
+    def judge(self, exchange_id: str, owner: str, feedback: Feedback) -> None:
+        try:
+            about = self.exchange(exchange_id, owner)
+        except NotFound as error:
+            raise NotFound("there is no such conversation") from error
+        kept = self._kept[about.conversation_id]
+        kept[kept.index(about)] = replace(about, feedback=feedback)
+
+    def judged(self, *, after: str | None = None, limit: int = 100) -> list[Exchange]:
+        every = sorted((e for kept in self._kept.values() for e in kept), key=lambda e: e.id)
+        return [e for e in every if e.feedback is not None and e.id > (after or "")][:limit]
+
+    def drop_conversations(self, *, before: datetime) -> int:
+        old = [each for each in self._begun.values() if each.updated_at < before]
+        for each in old:
+            self.drop(each.id, each.owner)
+        return len(old)
 
 
 class ThreadEngine:

@@ -113,6 +113,9 @@ _LIVE = documents.c.live_revision.is_not(None)
 _DOCUMENT = select(*DOCUMENT_COLUMNS).where(
     documents.c.id == bindparam("document_id"), _LIVE, READABLE
 )
+_READABLE_ONES = select(documents.c.id, documents.c.live_revision).where(
+    documents.c.id.in_(bindparam("document_ids", expanding=True)), _LIVE, READABLE
+)
 _DOCUMENTS = (
     select(*DOCUMENT_COLUMNS)
     .where(documents.c.id > bindparam("after"), _LIVE, READABLE)
@@ -155,6 +158,7 @@ _COLLECTIONS = (
     .group_by(documents.c.collection)
     .order_by(documents.c.collection)
 )
+_BATCH = 500
 _DOCUMENT_WIDTH = len(DOCUMENT_COLUMNS)
 
 
@@ -228,6 +232,17 @@ class SqlLibrary:
         with self._database.reading() as connection:
             rows = connection.execute(_documents_that_fit(frozenset(narrowed)), given).all()
             return list(_documents_of(connection, rows).values())
+
+    def readable(self, document_ids: Collection[str], principal: Principal) -> dict[str, str]:
+        """Map those documents that are live and readable now to their live revisions."""
+        wanted = sorted(set(document_ids))
+        found: dict[str, str] = {}
+        with self._database.reading() as connection:
+            for start in range(0, len(wanted), _BATCH):
+                given = {"document_ids": wanted[start : start + _BATCH]}
+                rows = connection.execute(_READABLE_ONES, given | tokens_of(principal))
+                found.update((row[0], row[1]) for row in rows)
+        return found
 
     def revision(self, document_id: str, principal: Principal) -> Revision:
         """Return the live revision of a readable document; raises `NotFound` else."""

@@ -16,6 +16,7 @@ from sqlalchemy import (
 )
 
 from knowledge.catalog.types import (
+    Answered,
     AnyText,
     Extraction,
     KeyText,
@@ -305,4 +306,41 @@ items = Table(
     Column("modified_at", Moment),
     Column("indexed_at", Moment),
     Column("lag", Float),
+)
+
+conversations = Table(
+    "conversations",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("owner", String, nullable=False),
+    Column("title", AnyText, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False, index=True),
+    Index("ix_conversations_owner_updated_at", "owner", "updated_at", "id"),
+)
+
+# An exchange names documents and revisions without a foreign key: it outlives them.
+exchanges = Table(
+    "exchanges",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("conversation_id", String, ForeignKey("conversations.id"), nullable=False),
+    Column("ordinal", Integer, nullable=False),
+    Column("asked_at", Moment, nullable=False),
+    Column("question", AnyText, nullable=False),
+    Column("answer", Answered, nullable=False),
+    Column("rests_on", Strings, nullable=False),
+    Column("settings", String, nullable=False),
+    Index("ix_exchanges_conversation_id_ordinal", "conversation_id", "ordinal", unique=True),
+)
+
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("exchange_id", String, ForeignKey("exchanges.id"), primary_key=True),
+    Column("rating", String, nullable=False),
+    Column("reason", String),
+    Column("comment", AnyText, nullable=False),
+    Column("correction", AnyText, nullable=False),
+    Column("given_at", Moment, nullable=False),
 )

@@ -1,4 +1,7 @@
-"""The catalog as one object: it fills the doors `Library`, `Ledger`, `Outbox` and `Feeds`."""
+"""The catalog as one object.
+
+It fills the doors `Library`, `Ledger`, `Outbox`, `Feeds` and `Conversations`.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from typing import Self
 
 from knowledge.catalog.cleaning import SqlCleaning
 from knowledge.catalog.contents import SqlContents
+from knowledge.catalog.conversations import SqlConversations
 from knowledge.catalog.database import Database
 from knowledge.catalog.feeds import SqlFeeds
 from knowledge.catalog.generations import SqlGenerations
@@ -39,6 +43,7 @@ class SqlCatalog(
     SqlOverview,
     SqlFeeds,
     SqlItems,
+    SqlConversations,
 ):
     """The source of truth about documents, in SQLite or PostgreSQL; safe to share by threads.
 

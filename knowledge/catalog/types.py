@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 from sqlalchemy import DateTime, Dialect, LargeBinary, Text
 from sqlalchemy.types import TypeDecorator
 
-from knowledge.models import Coverage, Reading
+from knowledge.catalog.nouns import noun, plain
+from knowledge.models import Answer, Coverage, Reading
 
 LONGEST_KEY = 500
 """Characters."""
@@ -140,6 +141,21 @@ class Remarks(_Fields[Reading]):
 
     cache_ok = True
     noun = Reading
+
+
+class Answered(TypeDecorator[Answer]):
+    """A whole answer, as JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Answer | None, dialect: Dialect) -> str:
+        """Write JSON in ASCII."""
+        return json.dumps(plain(value))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Answer:
+        """Read JSON, also that of another version."""
+        return noun(Answer, json.loads(value or "{}"))
 
 
 class Numbers(TypeDecorator["array[int]"]):

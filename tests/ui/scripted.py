@@ -184,6 +184,9 @@ class Script:
                 return each
         raise NotFound(document_id)
 
+    def readable(self, document_ids: Collection[str], principal: Principal) -> dict[str, str]:
+        return {d.id: d.live_revision or "" for d in self.stored if d.id in document_ids}
+
     def revision(self, document_id: str, principal: Principal) -> Revision:
         found = self.document(document_id, principal)
         return Revision(found.live_revision or "", found.id, "digest", TEXT, (), "", "", WHEN)
