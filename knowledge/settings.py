@@ -44,6 +44,18 @@ class Settings(BaseSettings):
     qdrant_url: str = Field("", description="URL of a Qdrant server; empty: Qdrant Edge.")
     qdrant_api_key: SecretStr = Field(SecretStr(""), description="Key of the Qdrant server.")
     qdrant_collection: str = Field("footnote", description="Name of the Qdrant collection.")
+    qdrant_shards: int = Field(
+        1, ge=1, le=1000, description="Parts of a collection that a Qdrant cluster spreads."
+    )
+    qdrant_replicas: int = Field(
+        1, ge=1, le=100, description="Copies of each part, each on a machine of its own."
+    )
+    qdrant_quantization: Literal["none", "int8", "binary"] = Field(
+        "none", description="Smaller vectors in memory; what is found is scored by the exact ones."
+    )
+    qdrant_on_disk: bool = Field(
+        False, description="Keep exact vectors, postings and payloads on disk instead of in memory."
+    )
     parser_socket: HomePath | None = Field(
         None, description="Unix socket of a parser service; empty: a child process of its own."
     )

@@ -110,13 +110,19 @@ class Stores:
     def _open_index(self, generation: Generation) -> Index:
         settings = self.settings
         if settings.qdrant_url:
-            from knowledge.index.qdrant import QdrantIndex
+            from knowledge.index.qdrant import Layout, QdrantIndex
 
             return QdrantIndex.connect(
                 settings.qdrant_url,
                 settings.qdrant_api_key.get_secret_value(),
                 collection=_numbered(settings.qdrant_collection, generation.number),
                 dimension=generation.dimension,
+                layout=Layout(
+                    shards=settings.qdrant_shards,
+                    replicas=settings.qdrant_replicas,
+                    quantization=settings.qdrant_quantization,
+                    on_disk=settings.qdrant_on_disk,
+                ),
             )
         from knowledge.index.edge import EdgeIndex
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
 
 from qdrant_client import QdrantClient, models
 from qdrant_client.common.client_exceptions import QdrantException
@@ -21,6 +23,17 @@ from knowledge.models import Document, Embedding, Hit, Point, SparseVector
 _BATCH = 256
 _SECONDS = 30
 _CONFLICT = 409
+_OVERSAMPLING = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a server lays a collection out: told when the collection is made, never after."""
+
+    shards: int = 1
+    replicas: int = 1
+    quantization: Literal["none", "int8", "binary"] = "none"
+    on_disk: bool = False
 
 
 class QdrantIndex:
@@ -36,12 +49,14 @@ class QdrantIndex:
         collection: str,
         dimension: int,
         fusion: shape.Fusion = shape.EVEN,
+        layout: Layout | None = None,
     ) -> None:
         self._fusion = fusion
         self._client = client
         self._collection = collection
+        self._layout = layout or Layout()
         with _qdrant_errors("open"):
-            _ensure(client, collection, dimension)
+            _ensure(client, collection, dimension, self._layout)
 
     @classmethod
     def connect(
@@ -52,12 +67,13 @@ class QdrantIndex:
         collection: str,
         dimension: int,
         fusion: shape.Fusion = shape.EVEN,
+        layout: Layout | None = None,
     ) -> QdrantIndex:
         """Connect to the server at `url`; an empty `api_key` sends none."""
         client = QdrantClient(
             url=url, api_key=api_key or None, timeout=_SECONDS, check_compatibility=False
         )
-        return cls(client, collection=collection, dimension=dimension, fusion=fusion)
+        return cls(client, collection=collection, dimension=dimension, fusion=fusion, layout=layout)
 
     def upsert(self, points: Sequence[Point]) -> None:
         """Store points; the server has applied them on return."""
@@ -93,6 +109,7 @@ class QdrantIndex:
                 filter=allowed,
                 limit=limit + shape.TIES,
                 with_payload=list(shape.RETURNED),
+                params=_precision(name, self._layout),
             )
             for name, query in _queries(embedding)
         ]
@@ -143,9 +160,9 @@ def drop(url: str, api_key: str, collection: str) -> None:
     client.close()
 
 
-def _ensure(client: QdrantClient, collection: str, dimension: int) -> None:
+def _ensure(client: QdrantClient, collection: str, dimension: int, layout: Layout) -> None:
     if not client.collection_exists(collection):
-        _create(client, collection, dimension)
+        _create(client, collection, dimension, layout)
     found = client.get_collection(collection)
     vectors = found.config.params.vectors
     dense = vectors.get(shape.DENSE) if isinstance(vectors, dict) else None
@@ -161,19 +178,43 @@ def _ensure(client: QdrantClient, collection: str, dimension: int) -> None:
             client.create_payload_index(collection, field, kind)
 
 
-def _create(client: QdrantClient, collection: str, dimension: int) -> None:
+def _create(client: QdrantClient, collection: str, dimension: int, layout: Layout) -> None:
+    on_disk = layout.on_disk or None
+    dense = models.VectorParams(size=dimension, distance=models.Distance.COSINE, on_disk=on_disk)
+    # No IDF modifier: the store would count hidden documents too.
+    sparse = models.SparseVectorParams(index=on_disk and models.SparseIndexParams(on_disk=on_disk))
     try:
         client.create_collection(
             collection,
-            vectors_config={
-                shape.DENSE: models.VectorParams(size=dimension, distance=models.Distance.COSINE)
-            },
-            # No IDF modifier: the store would count hidden documents too.
-            sparse_vectors_config={shape.SPARSE: models.SparseVectorParams()},
+            vectors_config={shape.DENSE: dense},
+            sparse_vectors_config={shape.SPARSE: sparse},
+            shard_number=layout.shards,
+            replication_factor=layout.replicas,
+            on_disk_payload=on_disk,
+            quantization_config=_quantization(layout),
         )
     except UnexpectedResponse as error:
         if error.status_code != _CONFLICT:  # another process made it at the same moment
             raise
+
+
+def _quantization(layout: Layout) -> models.QuantizationConfig | None:
+    """Return how vectors are rounded; the rounded ones stay in memory."""
+    if layout.quantization == "int8":
+        kind = models.ScalarType.INT8
+        scalar = models.ScalarQuantizationConfig(type=kind, quantile=0.99, always_ram=True)
+        return models.ScalarQuantization(scalar=scalar)
+    if layout.quantization == "binary":
+        return models.BinaryQuantization(binary=models.BinaryQuantizationConfig(always_ram=True))
+    return None
+
+
+def _precision(name: str, layout: Layout) -> models.SearchParams | None:
+    """Have twice as many found by rounded vectors as wanted, and scored by the exact ones."""
+    if name != shape.DENSE or layout.quantization == "none":
+        return None
+    rescored = models.QuantizationSearchParams(rescore=True, oversampling=_OVERSAMPLING)
+    return models.SearchParams(quantization=rescored)
 
 
 def _record(point: Point) -> models.PointStruct:

@@ -24,9 +24,14 @@ OPEN_PATHS = ("/readyz", "/livez", "/healthz")
 
 
 @contextlib.contextmanager
-def qdrant_server(api_key: str = "") -> Iterator[str]:
-    """Serve an empty store on a free loopback port; yield its URL."""
-    store = _Store(api_key)
+def qdrant_server(
+    api_key: str = "", heard: list[tuple[str, str, Json]] | None = None
+) -> Iterator[str]:
+    """Serve an empty store on a free loopback port; yield its URL.
+
+    What is asked is noted in `heard`: shards, replicas and rounding mean nothing to this store.
+    """
+    store = _Store(api_key, [] if heard is None else heard)
     server = _Server(store)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
@@ -48,8 +53,9 @@ class _Refused(Exception):
 class _Store:
     """The collections, one request at a time: the in-memory client is not made for threads."""
 
-    def __init__(self, api_key: str) -> None:
+    def __init__(self, api_key: str, heard: list[tuple[str, str, Json]]) -> None:
         self.api_key = api_key
+        self.heard = heard
         self.client = QdrantClient(":memory:")
         self.indexed: dict[str, dict[str, models.PayloadSchemaType]] = {}
         self.lock = threading.Lock()
@@ -71,6 +77,7 @@ class _Store:
     def answer(self, method: str, path: str, body: Json) -> object:
         if path in OPEN_PATHS:
             return "all shards are ready"
+        self.heard.append((method, path, body))
         for verb, pattern, action in self.routes:
             if verb == method and (match := pattern.fullmatch(path)):
                 with self.lock:
