@@ -18,9 +18,9 @@ from serving.moe.layout import PackedWeights
 from serving.moe.spec import MoESpec
 from serving.moe.tables import FOR_PLANS, Entry, Machine, Table, entry_for, why_not
 
-Routed = tuple[Tensor, Tensor] | None
-"""Ids and shares [M, k], if somebody else has chosen the experts already."""
-Run = Callable[[Tensor, PackedWeights, MoESpec, Mapping[str, Any], torch.dtype, Routed], Tensor]
+Logits = Tensor | None
+"""The router's output [M, E], if somebody else has computed it already."""
+Run = Callable[[Tensor, PackedWeights, MoESpec, Mapping[str, Any], torch.dtype, Logits], Tensor]
 
 
 def _kernel(name: str) -> Run:
@@ -32,11 +32,11 @@ def _kernel(name: str) -> Run:
         spec: MoESpec,
         params: Mapping[str, Any],
         out: torch.dtype,
-        routed: Routed,
+        logits: Logits,
     ) -> Tensor:
         kernel = import_module(f"serving.moe.kernels.{name}")
         y: Tensor = kernel.moe(
-            x, weights, spec, kernel.Plan(**params), out_dtype=out, routed=routed
+            x, weights, spec, kernel.Plan(**params), out_dtype=out, logits=logits
         )
         return y
 
@@ -85,11 +85,11 @@ class Dispatcher:
         x: Tensor,
         weights: PackedWeights,
         out_dtype: torch.dtype = torch.bfloat16,
-        routed: Routed = None,
+        logits: Logits = None,
     ) -> Tensor:
         """Return the block's output for tokens [M, H]."""
         entry = self.choose(len(x))
-        return self.kernels[entry.kernel](x, weights, self.spec, entry.params, out_dtype, routed)
+        return self.kernels[entry.kernel](x, weights, self.spec, entry.params, out_dtype, logits)
 
 
 def _sizes(spec: MoESpec) -> tuple[int, int, int, int]:

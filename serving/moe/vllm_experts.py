@@ -126,10 +126,7 @@ def make_experts(stock: type[Any]) -> type[Any]:
             self, hidden_states: Tensor, w1: Tensor, w2: Tensor, router_logits: Tensor,
             *_: Any, **__: Any,
         ) -> Tensor:  # fmt: skip
-            values, ids = torch.topk(router_logits.float(), self.footnote.spec.top_k)
-            shares = torch.softmax(values, dim=-1)
-            routed = ids.int(), shares
-            return self.footnote(hidden_states, self.packed, hidden_states.dtype, routed)
+            return self.footnote(hidden_states, self.packed, hidden_states.dtype, router_logits)
 
     return FootnoteExperts
 

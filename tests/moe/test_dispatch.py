@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from serving.moe.dispatch import Dispatcher, Routed, find_plans
+from serving.moe.dispatch import Dispatcher, Logits, find_plans
 from serving.moe.layout import PackedWeights, pack
 from serving.moe.reference import draw_weights
 from serving.moe.routing import make_tiles
@@ -31,7 +31,7 @@ class Counting:
 
     def __call__(
         self, x: Tensor, weights: PackedWeights, spec: MoESpec, params: Mapping[str, Any],
-        out: torch.dtype, routed: Routed,
+        out: torch.dtype, logits: Logits,
     ) -> Tensor:  # fmt: skip
         self.asked.append(dict(params))
         return x.to(out)

@@ -57,6 +57,23 @@ def test_the_router_agrees_with_the_oracle(
     assert torch.allclose(shares.double(), wanted.shares, atol=1e-6, rtol=0)
 
 
+@TOKENS
+def test_experts_are_chosen_by_logits_that_are_given(
+    kernels: Any, packed: PackedWeights, tokens: int
+) -> None:
+    drawn = torch.Generator().manual_seed(tokens)
+    wide = torch.randn(tokens, TINY.experts + 5, generator=drawn)
+    logits = wide[:, : TINY.experts]  # rows lie further apart than they are long
+    ids, shares = kernels.route(draw_tokens(tokens), packed, TINY, logits)
+    values, wanted = torch.topk(logits, TINY.top_k)
+    assert torch.equal(ids.long(), wanted)
+    assert torch.allclose(shares, torch.softmax(values, -1), atol=1e-6, rtol=0)
+    x = draw_tokens(tokens)
+    own = x @ packed.router.float().T + packed.router_bias.float()
+    given = kernels.moe(x, packed, TINY, out_dtype=torch.float32, logits=own)
+    assert torch.allclose(given, kernels.moe(x, packed, TINY, out_dtype=torch.float32), rtol=1e-4)
+
+
 def test_the_router_takes_the_lowest_of_equal_experts(kernels: Any, packed: PackedWeights) -> None:
     same = replace(
         packed,

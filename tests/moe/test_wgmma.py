@@ -78,6 +78,19 @@ def test_every_word_is_read_once_per_tile_and_every_output_written_once(
         assert (by_expert == of_expert.numpy()[:, None]).all()
 
 
+def test_a_tile_that_is_left_out_is_counted(
+    weights: MoEWeights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control of the counts."""
+    x, _, tiles = draw(32)
+    each = WgmmaTwin._each
+    monkeypatch.setattr(WgmmaTwin, "_each", staticmethod(lambda tiles: each(tiles)[1:]))
+    twin = WgmmaTwin(pack(weights), SMALL, bm=32, r=1, stages=3)
+    twin.gate_up(x.half().numpy(), tiles)
+    print(f"{(twin.written != 1).sum()} outputs are not written once where a tile is left out")
+    assert (twin.written != 1).any()
+
+
 def test_what_a_lane_holds_is_the_weight_of_its_row_and_column(weights: MoEWeights) -> None:
     """The operand of each warp and step is a 16 x 16 piece of the matrix, nothing moved."""
     packed = pack(weights)

@@ -22,9 +22,10 @@ from triton.experimental.gluon.language.nvidia.ampere import mma_v2
 
 from serving.moe.kernels.portable import combine, route
 from serving.moe.kernels.prepare import prepare
+from serving.moe.kernels.tiles import make_tiles
 from serving.moe.kernels.unpack import unpacking
 from serving.moe.layout import PackedWeights
-from serving.moe.routing import Tiles, make_tiles
+from serving.moe.routing import Tiles
 from serving.moe.spec import MoESpec
 
 UNFOLD = gl.constexpr(2.0**14)
@@ -66,11 +67,11 @@ def moe(
     plan: Plan,
     *,
     out_dtype: torch.dtype = torch.bfloat16,
-    routed: tuple[Tensor, Tensor] | None = None,
+    logits: Tensor | None = None,
 ) -> Tensor:
     """Compute the block for tokens [M, H]; nothing is asked of the device in between."""
     plan.check(spec)
-    ids, shares = routed or route(x, weights, spec)
+    ids, shares = route(x, weights, spec, logits)
     tiles = make_tiles(ids, experts=spec.experts, block=plan.bm)
     activated = gate_up(prepare(x), weights, spec, tiles, plan)
     return combine(

@@ -15,8 +15,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from serving.moe.kernels.tiles import make_tiles
 from serving.moe.layout import PackedWeights
-from serving.moe.routing import Tiles, make_tiles
+from serving.moe.routing import Tiles
 from serving.moe.spec import MoESpec
 
 UNFOLD = tl.constexpr(2.0**14)
@@ -38,23 +39,33 @@ def moe(
     plan: Plan = Plan(),
     *,
     out_dtype: torch.dtype = torch.bfloat16,
-    routed: tuple[Tensor, Tensor] | None = None,
+    logits: Tensor | None = None,
 ) -> Tensor:
     """Compute the block for tokens [M, H]; every value of the output is written."""
-    ids, shares = routed or route(x, weights, spec)
+    ids, shares = route(x, weights, spec, logits)
     tiles = make_tiles(ids, experts=spec.experts, block=plan.block_m)
     activated = gate_up(x, weights, spec, tiles, plan)
     return combine(down(activated, shares, weights, spec, tiles, plan), spec.top_k, out_dtype)
 
 
-def route(x: Tensor, weights: PackedWeights, spec: MoESpec) -> tuple[Tensor, Tensor]:
-    """Return the chosen experts [M, k] (int32, best first) and their shares [M, k] (float32)."""
+def route(
+    x: Tensor, weights: PackedWeights, spec: MoESpec, logits: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return the chosen experts [M, k] (int32, best first) and their shares [M, k] (float32).
+
+    Where somebody else has computed the logits [M, E], only the choice is left to do.
+    """
     ids = torch.empty(len(x), spec.top_k, dtype=torch.int32, device=x.device)
     shares = torch.empty(len(x), spec.top_k, dtype=torch.float32, device=x.device)
-    if len(x):
+    block = triton.next_power_of_2(spec.experts)
+    if len(x) and logits is not None:
+        _choose[(len(x),)](
+            logits, ids, shares, logits.stride(0), spec.experts, TOP_K=spec.top_k, BLOCK_E=block
+        )
+    elif len(x):
         _route[(len(x),)](
             x, weights.router, weights.router_bias, ids, shares, spec.experts, spec.hidden,
-            TOP_K=spec.top_k, BLOCK_E=triton.next_power_of_2(spec.experts), BLOCK_H=64,
+            TOP_K=spec.top_k, BLOCK_E=block, BLOCK_H=64,
         )  # fmt: skip
     return ids, shares
 
@@ -116,11 +127,7 @@ def _route(
     x, router, bias, ids, shares, E, H, TOP_K: tl.constexpr, BLOCK_E: tl.constexpr,
     BLOCK_H: tl.constexpr,
 ):  # fmt: skip
-    """One token per program: logits by a matrix-vector product, then the best by repeated search.
-
-    Of equal logits the lowest id wins. Where logits are not numbers, neither are the shares, and
-    the ids are still those of experts.
-    """
+    """One token per program: logits by a matrix-vector product, then the best of them."""
     token = tl.program_id(0).to(tl.int64)
     expert = tl.arange(0, BLOCK_E)
     inside = expert < E
@@ -135,7 +142,27 @@ def _route(
             other=0.0,
         ).to(tl.float32)
         logits += tl.sum(weight * row[None, :], axis=1)
-    logits = tl.where(inside, logits, float("-inf"))
+    _store_best(logits, token, ids, shares, E, TOP_K, BLOCK_E)
+
+
+@triton.jit
+def _choose(logits, ids, shares, stride, E, TOP_K: tl.constexpr, BLOCK_E: tl.constexpr):
+    """One token per program: the best of logits that are there."""
+    token = tl.program_id(0).to(tl.int64)
+    expert = tl.arange(0, BLOCK_E)
+    row = tl.load(logits + token * stride + expert, mask=expert < E, other=0.0).to(tl.float32)
+    _store_best(row, token, ids, shares, E, TOP_K, BLOCK_E)
+
+
+@triton.jit
+def _store_best(logits, token, ids, shares, E, TOP_K: tl.constexpr, BLOCK_E: tl.constexpr):
+    """Find the best by repeated search; their shares are a softmax over them alone.
+
+    Of equal logits the lowest id wins. Where logits are not numbers, neither are the shares, and
+    the ids are still those of experts.
+    """
+    expert = tl.arange(0, BLOCK_E)
+    logits = tl.where(expert < E, logits, float("-inf"))
     top = tl.max(logits, axis=0)
     place = tl.arange(0, TOP_K)
     best = tl.full((TOP_K,), float("-inf"), tl.float32)

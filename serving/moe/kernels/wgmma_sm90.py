@@ -65,11 +65,11 @@ def moe(
     plan: Plan,
     *,
     out_dtype: torch.dtype = torch.bfloat16,
-    routed: tuple[Tensor, Tensor] | None = None,
+    logits: Tensor | None = None,
 ) -> Tensor:
     """Compute the block for tokens [M, H]; full tiles first, so that the last wave is short."""
     plan.check(spec)
-    ids, shares = routed or route(x, weights, spec)
+    ids, shares = route(x, weights, spec, logits)
     tiles = make_tiles(ids, experts=spec.experts, block=plan.bm, largest_first=True)
     activated = gate_up(x.half(), weights, spec, tiles, plan)
     return combine(down(activated, shares, weights, spec, tiles, plan), spec.top_k, out_dtype)
