@@ -120,7 +120,8 @@ def refuse_hub_name(weights: str) -> None:
         raise EngineError(
             f"{weights} is not a folder but a name at a hub, and nothing is fetched from there at "
             f"run time; on a machine with internet, run: hf download {weights} --local-dir {model} "
-            "--exclude 'original/*' 'metal/*'; then bring that folder here and name it by its path"
+            "--exclude 'original/*' --exclude 'metal/*'; then bring that folder here and name it "
+            "by its path"
         )
 
 

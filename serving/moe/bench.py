@@ -15,7 +15,7 @@ import argparse
 import itertools
 import json
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -137,6 +137,14 @@ def _check(stage: Stage, point: _Point, name: str) -> tuple[float, bool]:
     return relative_l2(first[:CHECKED], point.wanted), again
 
 
+def pairs(
+    ours: Load, peers: Mapping[str, Load], left_out: Collection[str]
+) -> list[dict[str, Load]]:
+    """Return ours beside each peer that can run, or ours alone where none can."""
+    beside = {name: load for name, load in peers.items() if name not in left_out}
+    return [{"ours": ours, name: load} for name, load in beside.items()] or [{"ours": ours}]
+
+
 def ratio_to_best_peer(rows: Sequence[Row], ours: str) -> dict[str, float]:
     """Return best peer's time over ours for each point `tokens/routing`; above 1 we are faster.
 
@@ -162,23 +170,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"{name} is left out: {reason}", flush=True)
     for tokens in options.tokens or stage.buckets:
         ours, peers = _contenders(stage, tokens, dry=options.dry)
-        for routing, name in itertools.product(ROUTINGS, peers):
-            if name in left_out:
-                continue
-            point = measure(
-                stage, {"ours": ours, name: peers[name]}, ceilings,
-                tokens=tokens, routing=routing, layers=layers,
-            )  # fmt: skip
+        for routing, pair in itertools.product(ROUTINGS, pairs(ours, peers, left_out)):
+            point = measure(stage, pair, ceilings, tokens=tokens, routing=routing, layers=layers)
             rows += point
             for row in point:
                 print(_line(row), flush=True)
+    ratios = ratio_to_best_peer(rows, "ours")
+    for place, ratio in ratios.items():
+        print(f"{place}: the best peer takes {ratio:.2f} times as long as ours", flush=True)
     told = {
         "date": datetime.now(UTC).date().isoformat(), "machine": asdict(stage.machine()),
         "torch": torch.__version__, "model": stage.spec.name, "layers": layers,
         "rehearsal": options.dry, "ceilings": asdict(ceilings),
         "left_out": left_out,
         "rows": [asdict(row) for row in rows],
-        "best_peer_over_ours": ratio_to_best_peer(rows, "ours"),
+        "best_peer_over_ours": ratios,
     }  # fmt: skip
     options.out.write_text(json.dumps(told, indent=1) + "\n")
     print(f"wrote {options.out}")

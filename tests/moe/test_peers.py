@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from serving.moe.bench import PEERS, Row, _left_out, ratio_to_best_peer
+from serving.moe.bench import PEERS, Row, _left_out, pairs, ratio_to_best_peer
 from serving.moe.mxfp4 import dequantise, unpack_nibbles
 from serving.moe.peers import humming, marlin, missing
 from serving.moe.reference import draw_weights, moe, relative_l2, swiglu
@@ -182,6 +182,18 @@ def test_a_peer_that_breaks_is_left_out_with_its_reason(monkeypatch: pytest.Monk
     monkeypatch.setattr(marlin, "NEEDS", ())
     monkeypatch.setattr(marlin, "load", lambda *_: (_ for _ in ()).throw(RuntimeError("no PTX")))
     assert _left_out(Rehearsal())["marlin"] == "RuntimeError: no PTX"
+
+
+def test_ours_is_measured_beside_each_peer_or_alone() -> None:
+    def load(*_: Any) -> Any:
+        return None
+
+    peers = dict.fromkeys(PEERS, load)
+    beside = pairs(load, peers, {"marlin"})
+    assert [set(each) for each in beside] == [
+        {"ours", "vllm-default"}, {"ours", "flags"}, {"ours", "humming"},
+    ]  # fmt: skip
+    assert pairs(load, peers, PEERS) == [{"ours": load}]
 
 
 def test_the_ratio_is_to_the_best_peer_and_to_what_we_took_beside_it() -> None:
