@@ -128,7 +128,7 @@ def check(
         name = model or (place.name if folder else settings.model_name)
         choose(name)
         found = list(_findings(place, name, make_list=make_list, quick=quick))
-    except EngineError as error:
+    except (EngineError, OSError) as error:
         raise ConfigurationError(str(error)) from error
     bad = any(finding.state == "fail" for finding in found)
     if as_json:

@@ -26,7 +26,7 @@ def main() -> NoReturn:
         plan = launch(engine)
         _refuse(plan, here)
         _look(Path(engine.weights), engine.model)
-    except EngineError as error:
+    except (EngineError, OSError) as error:
         sys.exit(f"footnote: {error}")
     if engine.moe == "kernels" and not _installed("footnote-moe"):
         print(f"footnote: {NO_PLUGIN}", flush=True)  # noqa: T201

@@ -19,6 +19,8 @@ SIZES = {
     **dict.fromkeys(("U32", "I32", "F32"), 4),
     **dict.fromkeys(("U64", "I64", "F64"), 8),
 }
+LIES = (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError)
+"""What reading JSON of any shape may raise."""
 
 
 class Damaged(Exception):
@@ -44,7 +46,7 @@ def read_header(path: Path) -> dict[str, Tensor]:
             told = json.loads(file.read(length))
             told.pop("__metadata__", None)
             places = {name: _place(entry) for name, entry in told.items()}
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except LIES as error:
             raise Damaged("its header cannot be read") from error
     end = 0
     for _, first, last in sorted(places.values(), key=lambda place: place[1:]):

@@ -66,7 +66,7 @@ def _files(folder: Path) -> list[Path]:
 
 def _read(folder: Path) -> dict[str, str]:
     listed = {}
-    for number, line in enumerate((folder / NAME).read_text("utf-8").splitlines(), 1):
+    for number, line in enumerate((folder / NAME).read_text("utf-8", "replace").splitlines(), 1):
         found = LINE.fullmatch(line)
         name = PurePosixPath(found[2]) if found else None
         if found is None or name is None or name.is_absolute() or ".." in name.parts:

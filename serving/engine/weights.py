@@ -197,6 +197,6 @@ def _read(path: Path) -> dict[str, Any] | str:
         told = json.loads(path.read_bytes())
     except FileNotFoundError:
         return f"{path.name} is missing; copy it again"
-    except (OSError, ValueError) as error:
+    except (OSError, RecursionError, ValueError) as error:
         return f"{path.name} cannot be read ({type(error).__name__}); copy it again"
     return told if isinstance(told, dict) else f"{path.name} holds no JSON object; copy it again"

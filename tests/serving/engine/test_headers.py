@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from serving.engine.headers import LONGEST, Damaged, Tensor, read_header
@@ -54,6 +56,9 @@ X = {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]}
         pytest.param({"x": {**X, "shape": None}}, 4, id="no-shape"),
         pytest.param({"x": {**X, "data_offsets": [4, 8]}}, 8, id="hole"),
         pytest.param({"x": X, "y": X}, 8, id="overlap"),
+        pytest.param(b"[" * 100_000, 0, id="deep"),
+        pytest.param({"x": {**X, "data_offsets": [0, float("inf")]}}, 4, id="endless"),
+        pytest.param({"x": {**X, "dtype": []}}, 4, id="type-is-a-list"),
     ],
 )
 def test_a_header_that_lies_is_refused(tmp_path: Path, header: object, data: int) -> None:
@@ -67,3 +72,24 @@ def test_a_header_longer_than_its_file_is_not_read(tmp_path: Path, length: int) 
     (tmp_path / "a").write_bytes(length.to_bytes(8, "little")[: min(length, 8)])
     with pytest.raises(Damaged):
         read_header(tmp_path / "a")
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=5,
+)
+ENTRIES = st.fixed_dictionaries(
+    {"dtype": VALUES | st.just("U8"), "shape": VALUES | st.just([4]), "data_offsets": VALUES}
+)
+
+
+@settings(max_examples=50)
+@given(header=st.binary(max_size=50) | st.dictionaries(st.text(max_size=3), ENTRIES | VALUES))
+def test_whatever_a_header_holds_it_is_read_or_refused(
+    header: object, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    try:
+        read_header(raw(tmp_path_factory.getbasetemp() / "any", header, 4))
+    except Damaged:
+        return

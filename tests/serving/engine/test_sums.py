@@ -83,10 +83,11 @@ def test_a_list_is_never_overwritten(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["nonsense", f"{'0' * 64}  /etc/passwd", f"{'0' * 64}  ../a", f"{'0' * 63}  a"]
+    "line",
+    ["nonsense", "\udcff", f"{'0' * 64}  /etc/passwd", f"{'0' * 64}  ../a", f"{'0' * 63}  a"],
 )
 def test_a_list_that_leaves_the_folder_is_refused(folder: Path, line: str) -> None:
-    (folder / "SHA256SUMS").write_text(line + "\n")
+    (folder / "SHA256SUMS").write_bytes(line.encode(errors="surrogateescape") + b"\n")
     with pytest.raises(EngineError, match="line 1"):
         failures(folder)
 

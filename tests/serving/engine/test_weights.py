@@ -87,6 +87,9 @@ def _pickle(name: str) -> Callable[[Path], None]:
         pytest.param(
             lambda f: (f / "config.json").write_text("[]"), "config", "no JSON object", id="list"
         ),
+        pytest.param(
+            lambda f: (f / "config.json").write_text("[" * 100_000), "config", "read", id="deep"
+        ),
         pytest.param(lambda f: (f / SHARD).unlink(), "weights", "missing", id="no-shard"),
         pytest.param(_cut, "weights", "its header tells of", id="cut-short"),
         pytest.param(
