@@ -9,11 +9,11 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
-from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, requires, version
+from itertools import chain
 
 from footnote.client import answers, probe
+from footnote.finding import Finding, State
 from footnote.owner import announced, owner, try_own
 from footnote.wiring import House
 from knowledge.errors import FootnoteError
@@ -23,27 +23,10 @@ GIGABYTE = 1_000_000_000
 SUPPORTED = {("Linux", "x86_64"), ("Linux", "aarch64"), ("Darwin", "arm64")}
 
 
-class State(StrEnum):
-    """How a part is."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What was found about one part; the message says what to do unless all is well."""
-
-    part: str
-    state: State
-    message: str
-
-
-def examine(settings: Settings) -> int:
-    """Print a line per part; return 1 when something fails."""
+def examine(settings: Settings, *, model: bool = False) -> int:
+    """Print a line per part, with `model` also what it answers; return 1 when something fails."""
     worst = 0
-    for finding in findings(settings):
+    for finding in chain(findings(settings), _asked(settings) if model else ()):
         print(f"{finding.state.value:<5} {finding.part:<10} {finding.message}", flush=True)
         worst = max(worst, finding.state is State.FAIL)
     return int(worst)
@@ -60,6 +43,13 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield from _model_server(settings)
     yield _port("api port", settings.port, "FOOTNOTE_PORT", settings)
     yield _port("page port", settings.ui_port, "FOOTNOTE_UI_PORT", settings)
+
+
+def _asked(settings: Settings) -> Iterator[Finding]:
+    if settings.model_url:
+        from footnote.selftest import self_test
+
+        yield from self_test(settings)
 
 
 def _settings() -> Iterator[Finding]:

@@ -30,16 +30,24 @@ def status(
     run(load_settings(), as_json=as_json, coverage=coverage, say=say)
 
 
-@app.command(epilog=examples("footnote doctor"))
-def doctor() -> None:
+@app.command(epilog=examples("footnote doctor", "footnote doctor --model"))
+def doctor(
+    model: Annotated[
+        bool,
+        typer.Option(
+            "--model", help="Also have the model server answer small questions, and judge it."
+        ),
+    ] = False,
+) -> None:
     """Check everything that Footnote needs, and say what to do.
 
-    Looks at models, stores, model server, disk, ports, versions and settings. Exit code 1 when
-    something fails.
+    Looks at models, stores, model server, disk, ports, versions and settings. With --model, the
+    model server is asked: whether it streams, counts like gpt-oss, cites what it reads, and takes
+    efforts, a cap on reasoning and tools. Exit code 1 when something fails.
     """
     from footnote.doctor import examine
 
-    raise typer.Exit(examine(load_settings()))
+    raise typer.Exit(examine(load_settings(), model=model))
 
 
 @app.command(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from footnote import doctor
-from footnote.doctor import Finding, State
+from footnote.finding import Finding, State
 from footnote.owner import try_own
 from knowledge.settings import Settings
 from tests.house import Keys, QuickHouse

@@ -12,7 +12,7 @@ import pytest
 
 from footnote import doctor, rebuilding
 from footnote.desk import LocalDesk
-from footnote.doctor import State
+from footnote.finding import Finding, State
 from footnote.owner import Service, try_own
 from footnote.wiring import House
 from knowledge.errors import IndexUnavailable, OwnedElsewhere
@@ -125,10 +125,10 @@ def test_a_service_that_runs_is_not_disturbed(
 
 
 def test_the_doctor_says_whether_the_index_is_whole(filled: Settings) -> None:
-    def look() -> doctor.Finding:
+    def look() -> Finding:
         return next(each for each in doctor.findings(filled) if each.part == "passages")
 
-    assert look() == doctor.Finding("passages", State.OK, "the index holds all 8")
+    assert look() == Finding("passages", State.OK, "the index holds all 8")
     shutil.rmtree(filled.data_dir / "index")
     assert look().state is State.WARN
     assert "run: footnote rebuild" in look().message
