@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from knowledge.reasons import in_words
+
 Json = dict[str, Any]
 
 WIDTH = 96
@@ -19,12 +21,14 @@ _VERDICTS = {
     "unsupported": "not supported by the documents it cites",
     "not_found": "not found in the documents",
 }
+_BACKINGS = {"partly": "Only partly in the source", "unsupported": "Not in the source"}
 
 
 def answer(body: Json) -> str:
     """Return an answer with its verdict and its numbered footnotes."""
     parts = [_wrapped(body["text"]) if body["text"] else "I do not know: no document says so."]
     parts.append(f"({_how(body)})")
+    parts.extend(_doubts(body))
     parts.extend(citation(each) for each in body["citations"])
     return "\n\n".join(parts)
 
@@ -103,6 +107,17 @@ def _how(body: Json) -> str:
     if body["extractive"]:
         return f"{verdict}; extractive: sentences quoted from the documents, no model wrote this"
     return f"{verdict}; written by {clean(body['model'])}, which can make mistakes"
+
+
+def _doubts(body: Json) -> Iterator[str]:
+    """Yield what is not carried of the answer, sentence by sentence, and what was left out."""
+    for each in body.get("statements", ()):
+        if each["backing"] != "supported":
+            said = clean(body["text"][each["span"]["start"] : each["span"]["end"]])
+            why = "; ".join(clean(in_words(reason)) for reason in each["reasons"])
+            yield _wrapped(f"{_BACKINGS[each['backing']]}: {said}\n({why})", indent="  ")
+    if count := body.get("withheld", 0):
+        yield f"  {count} sentence{'s' * (count > 1)} left out, not in the sources"
 
 
 def _passage(body: Json) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 from urllib.parse import unquote
 
-from knowledge.models import Answer, Citation, Span, SubmissionState, Verdict
+from knowledge.models import Answer, Backing, Citation, Span, SubmissionState, Verdict
+from knowledge.reasons import in_words
 from ui.client import FoundPassage, Health, Listed, Step, Upload
-from ui.render import answer_html, passage_html, plain, quoted_html
+from ui.render import Doubt, answer_html, passage_html, plain, quoted_html
 
 _VERDICTS = {
     Verdict.ANSWERED: "Answered from your documents",
@@ -16,6 +17,7 @@ _VERDICTS = {
     Verdict.UNSUPPORTED: "Not supported by your documents",
     Verdict.NOT_FOUND: "Not found in your documents",
 }
+_BACKINGS = {Backing.PARTLY: "partly in the source", Backing.UNSUPPORTED: "not in the source"}
 _STATES = {
     SubmissionState.RECEIVED: "stored, waiting",
     SubmissionState.WORKING: "being read",
@@ -81,9 +83,28 @@ def answered_html(answer: Answer) -> str:
     if answer.verdict is not Verdict.NOT_FOUND:
         made = "Quoted word for word; no model wrote this" if answer.extractive else answer.model
         facts.append(f"<span>{plain(made)}</span>")
-    html = quoted_html if answer.extractive else answer_html
-    body = html(answer.text.strip() or NOT_FOUND, notes)
+    if answer.withheld:
+        facts.append(f"<span>{_withheld(answer.withheld)}</span>")
+    text = answer.text.strip() or NOT_FOUND
+    if answer.extractive:
+        body = quoted_html(text, notes)
+    else:
+        body = answer_html(text, notes, list(_doubts(answer)))
     return f'{body}<div class="fn-facts">{"".join(facts)}</div>'
+
+
+def _withheld(count: int) -> str:
+    many = "One sentence" if count == 1 else f"{count} sentences"
+    return f"{many} left out, not in the sources"
+
+
+def _doubts(answer: Answer) -> Iterator[Doubt]:
+    for statement in answer.statements:
+        if statement.backing is not Backing.SUPPORTED:
+            why = "; ".join(map(in_words, statement.reasons))
+            yield Doubt(
+                statement.span, _BACKINGS[statement.backing], why, f"fn-{statement.backing}"
+            )
 
 
 def fallback_html(reason: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 
 from markdown_it import MarkdownIt
@@ -41,6 +42,8 @@ _RULES = [
     *("text", "newline", "escape", "entity", "backticks", "emphasis"),
     *("balance_pairs", "fragments_join"),
 ]
+_FLAG = re.compile("\ue000(?:(\\d+)\ue001)?|\ue001")
+_WORDLIKE = re.compile(r"[\w\]).!?]")
 _MARKER = re.compile(r" ?\[(\d{1,4})\]")
 _INVISIBLE = re.compile(  # controls, zero width, bidi overrides, tag characters, lone surrogates
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u200b\u202a-\u202e\u2060-\u206f"
@@ -48,14 +51,28 @@ _INVISIBLE = re.compile(  # controls, zero width, bidi overrides, tag characters
 )
 
 
-def answer_html(text: str, notes: Mapping[int, str]) -> str:
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A sentence of an answer that is not carried, or only partly."""
+
+    span: Span
+    """In characters of the answer."""
+    label: str
+    why: str
+    kind: str
+    """A class of style."""
+
+
+def answer_html(text: str, notes: Mapping[int, str], doubts: Sequence[Doubt] = ()) -> str:
     """Return an answer, or the part of it that has arrived, as HTML.
 
     `notes` maps the numbers that may be cited to what is shown when the pointer rests on them; a
-    marker `[n]` with another number stays as it was written.
+    marker `[n]` with another number stays as it was written. A label follows each sentence that is
+    in doubt.
     """
-    tokens = _markdown().parse(_visible(text))
-    return f'<div class="fn-answer">{"".join(_blocks(tokens, notes))}</div>'
+    tokens = _markdown().parse(_visible(_flagged(text, doubts)))
+    labels = [_label(doubt) for doubt in doubts]
+    return f'<div class="fn-answer">{_with_labels("".join(_blocks(tokens, notes)), labels)}</div>'
 
 
 def quoted_html(text: str, notes: Mapping[int, str]) -> str:
@@ -77,6 +94,27 @@ def passage_html(text: str, quotes: Iterable[Span]) -> str:
 def plain(text: str) -> str:
     """Return text that HTML shows as it is, without characters that nobody can see."""
     return escape(_visible(text), quote=True)
+
+
+def _flagged(text: str, doubts: Sequence[Doubt]) -> str:
+    """Put a flag after the last word or mark of each sentence in doubt, where Markdown keeps it."""
+    pieces, start = [], 0
+    for number, doubt in enumerate(doubts):
+        words = doubt.span.cut(text)
+        end = doubt.span.start + max((m.end() for m in _WORDLIKE.finditer(words)), default=0)
+        if end > start:
+            pieces += [_FLAG.sub("", text[start:end]), f"\ue000{number}\ue001"]
+            start = end
+    return "".join([*pieces, _FLAG.sub("", text[start:])])
+
+
+def _with_labels(html: str, labels: Sequence[str]) -> str:
+    return _FLAG.sub(lambda match: labels[int(match[1])] if match[1] else "", html)
+
+
+def _label(doubt: Doubt) -> str:
+    why = plain(doubt.why)
+    return f'<span class="fn-doubt {doubt.kind}" title="{why}">{plain(doubt.label)}</span>'
 
 
 def _markdown() -> MarkdownIt:

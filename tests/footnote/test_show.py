@@ -36,6 +36,18 @@ def test_a_fallback_and_a_model_are_told_apart() -> None:
     assert "written by gpt-oss-20b" in written
 
 
+def test_what_is_not_carried_is_told_with_the_reason() -> None:
+    doubtful = {
+        "span": {"start": 0, "end": 29},
+        "backing": "unsupported",
+        "reasons": ["number:4211"],
+    }
+    shown = show.answer({**ANSWER, "statements": [doubtful], "withheld": 1})
+    assert "Not in the source: The budget is 4211 euros. [1]" in shown
+    assert "the number 4211 is not in the source" in shown
+    assert "1 sentence left out" in shown
+
+
 def test_not_knowing_is_said() -> None:
     unknown = {**ANSWER, "text": "", "citations": [], "verdict": "not_found"}
     assert "I do not know" in show.answer(unknown)

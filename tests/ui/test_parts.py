@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from knowledge.models import Span, SubmissionState, Verdict
+from knowledge.models import Backing, Span, Statement, SubmissionState, Verdict
 from tests.ui import scripted
 from tests.ui.judge import FORMS, foreign_nodes, shown_text
 from ui import parts
@@ -93,6 +93,27 @@ def test_an_extractive_answer_says_that_no_model_wrote_it() -> None:
 )
 def test_every_verdict_is_said_in_words(verdict: Verdict, words: str) -> None:
     assert words in parts.answered_html(scripted.answer("Text.", [], verdict=verdict))
+
+
+def test_a_sentence_that_no_source_carries_is_labelled_where_it_ends() -> None:
+    text = "Stop it. [1] It costs **15 euro** [1]. Bye."
+    doubtful = Statement(
+        Span(13, 38), (1,), Backing.UNSUPPORTED, 0.4, ("number:15", "name:<b>Lee</b>")
+    )
+    html = parts.answered_html(
+        scripted.answer(text, [CITED], extractive=False, model="m", statements=(doubtful,))
+    )
+
+    assert html.count("fn-doubt") == 1
+    assert html.index("15 euro") < html.index("not in the source</span>") < html.index("Bye")
+    assert "the number 15 is not in the source" in html
+    assert "<b>" not in html
+
+
+def test_what_was_left_out_is_said() -> None:
+    html = parts.answered_html(scripted.answer("Stop it. [1]", [CITED], withheld=2))
+
+    assert "2 sentences left out" in html
 
 
 def test_an_empty_answer_still_says_something() -> None:

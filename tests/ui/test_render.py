@@ -7,7 +7,7 @@ from markdown_it import MarkdownIt
 
 from knowledge.models import Span
 from tests.ui.judge import FORMS, foreign_nodes, shown_text
-from ui.render import answer_html, passage_html, plain
+from ui.render import Doubt, answer_html, passage_html, plain
 
 NOTES = {1: 'Handbook, page 2: "a quote"', 12: "<img src=x>"}
 PIECES = [
@@ -110,3 +110,15 @@ def test_quotes_are_marked_once_even_where_they_overlap() -> None:
     html = passage_html(text, [Span(0, 17), Span(5, 20), Span(33, 60)])
 
     assert html == ("<mark>Stop the service.</mark><mark> Co</mark>py the folder<mark>.</mark>")
+
+
+@given(texts, st.lists(st.tuples(st.integers(0, 70), st.integers(0, 70)), max_size=3))
+def test_labels_of_sentences_in_doubt_keep_the_rest_and_are_harmless(
+    text: str, ends: list[tuple[int, int]]
+) -> None:
+    spans = sorted(Span(min(pair), max(pair)) for pair in ends)
+    doubts = [Doubt(span, "not <b>there</b>", '"><img src=x>', "fn-x") for span in spans]
+    html = answer_html(text, {}, doubts)
+
+    assert foreign_nodes(html) == []
+    assert "\ue000" not in html and "\ue001" not in html
