@@ -102,6 +102,10 @@ class Settings(BaseSettings):
         le=20,
         description="At high effort, how often the model may search and read on; 0: not at all.",
     )
+    quote_first: bool = Field(
+        False,
+        description="At high effort, name sentences first and write from those, instead.",
+    )
     research_tokens: int = Field(
         12_000, ge=1024, description="How much it may read on the way, in tokens of gpt-oss."
     )

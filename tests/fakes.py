@@ -6,7 +6,7 @@ import hashlib
 import math
 import re
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -208,7 +208,7 @@ class Parrot:
         self._failure = failure
         self._forever = forever
 
-    async def generate(self, context: Context) -> AsyncIterator[Delta]:
+    async def generate(self, context: Context) -> AsyncGenerator[Delta, None]:
         self.contexts.append(context)
         try:
             while True:

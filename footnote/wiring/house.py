@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from retrieval.retriever import Retriever
     from serving.answer import Answerer
     from serving.auth import Gate
-    from serving.browse.research import Conversing, Researcher
+    from serving.browse.research import Researcher
     from serving.chat import ChatGenerator
     from serving.metrics import Stock
+    from serving.quoting import QuoteFirst
     from serving.services import Services
     from serving.steady.model import SteadyModel
     from serving.verify import Verifier
@@ -110,11 +111,14 @@ class House(Upkeep):
         if "model" in self.__dict__:
             await self.model.aclose()
 
-    def _researcher(self, model: Conversing) -> Researcher | None:
+    def _researcher(self, model: SteadyModel) -> Researcher | QuoteFirst | None:
         from knowledge.vocabulary import count_tokens
         from serving.browse.research import Researcher
+        from serving.quoting import QuoteFirst
 
         settings = self.settings
+        if settings.quote_first:
+            return QuoteFirst(model)
         if not settings.research_rounds:
             return None
         return Researcher(

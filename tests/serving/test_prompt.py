@@ -154,11 +154,11 @@ def test_any_other_beginning_is_an_answer(text: str) -> None:
 
 def test_the_version_changes_with_any_wording(monkeypatch: pytest.MonkeyPatch) -> None:
     versions = {prompt_version.__wrapped__()}
-    for name in ("INSTRUCTIONS", "BROWSING", "LAST_ROUND", "BROWSER_TOOLS", "LANGUAGES"):
+    for name in ("INSTRUCTIONS", "BROWSING", "LAST_ROUND", "QUOTING", "BROWSER_TOOLS", "LANGUAGES"):
         with monkeypatch.context() as changed:
             changed.setattr(prompt, name, {"en": "x"} if name == "LANGUAGES" else "x")
             versions.add(prompt_version.__wrapped__())
-    assert len(versions) == 6
+    assert len(versions) == 7
     assert prompt_version() in versions
     assert re.fullmatch(r"[0-9a-f]{8}", prompt_version())
 
