@@ -836,6 +836,14 @@ class Statement:
     """What is missing, such as `uncited`, `weak`, `number:15`, `name:Lee`, `negation`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """How surely one text follows from another, and how surely it is denied by it, 0..1."""
+
+    follows: float
+    denied: float
+
+
 class Unsupported(StrEnum):
     """What becomes of sentences that what they cite does not carry."""
 

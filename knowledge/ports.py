@@ -40,6 +40,7 @@ from knowledge.models import (
     Generation,
     GenerationState,
     Hit,
+    Inference,
     IngestEvent,
     Item,
     Job,
@@ -97,6 +98,13 @@ class Reranker(Protocol):
 
     def scores(self, query: str, texts: Sequence[str]) -> list[float]:
         """Return how well each text fits, in order; higher is better."""
+
+
+class Judge(Protocol):
+    """Reads a quote and a claim together, and says whether the claim follows."""
+
+    def infer(self, pairs: Sequence[tuple[str, str]]) -> list[Inference]:
+        """Say of each pair how surely the second text follows from the first, in order."""
 
 
 class SparseEncoder(Protocol):

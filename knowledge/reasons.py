@@ -9,6 +9,7 @@ _WORDS = {
     "unit": "the source has {} of something else",
     "date": "the date {} is not in the source",
     "name": "the source does not say {} here",
+    "denied": "the source denies it",
     "negation": "the source says the opposite",
     "opposite": "“{}” is the opposite of what the source says",
     "derived": "{} is reckoned, not quoted",

@@ -196,6 +196,10 @@ class Settings(BaseSettings):
         "or given back to the model once.",
     )
 
+    nli_model: HomePath | None = Field(
+        None, description="Folder of a CrossEncoder for inference that judges quotes; empty: none."
+    )
+
     # ingestion limits
     max_file_mb: int = Field(200, ge=1, description="Largest file that is read.")
     max_documents_per_file: int = Field(

