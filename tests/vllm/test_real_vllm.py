@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from scripts.moe_plugin import install
 from serving.engine.launch import Engine, launch
 from tests.service import ROOT, free_port
 from tests.serving.chat_contract import ChatContract, Server
@@ -25,7 +26,7 @@ KEY = "test-key"
 NAME = "gpt-oss-20b"
 START_SECONDS = 300
 
-ENGINE = Engine(NAME, str(MODEL), str(ROOT / "build" / "vllm-cache"), path=str(ROOT), vllm="0.32.0")
+ENGINE = Engine(NAME, str(MODEL), str(ROOT / "build" / "vllm-cache"), vllm="0.32.0")
 OF_THE_CPU = ("--max-model-len", "4096", "--enforce-eager")
 """What a CPU and a tiny model need besides; the last of two equal flags counts."""
 
@@ -44,10 +45,16 @@ ENDLESS = {
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return what the server of this session says."""
+    return tmp_path_factory.mktemp("vllm") / "serve.log"
+
+
+@pytest.fixture(scope="session")
+def server(log: Path) -> Iterator[Server]:
     if not VLLM.exists() or not (MODEL / "tokenizer.json").exists():
         pytest.skip("needs a real vLLM: run make test-vllm")
-    with serving(tmp_path_factory.mktemp("vllm") / "serve.log") as root:
+    with serving(log) as root:
         yield Server(
             url=f"{root}/v1",
             model=NAME,
@@ -109,6 +116,13 @@ def answered(root: str) -> list[str]:
     return found
 
 
+def test_our_plugin_is_loaded_and_leaves_alone_what_it_does_not_know(
+    server: Server, log: Path
+) -> None:
+    told = log.read_text()
+    assert re.search(r"vllm_plugin.*MoE kernels as vLLM has them: no triton_kernels", told)
+
+
 def test_a_request_without_the_key_is_refused(server: Server) -> None:
     answer = httpx2.get(f"{server.url}/models", trust_env=False)
     assert answer.status_code == 401
@@ -116,10 +130,13 @@ def test_a_request_without_the_key_is_refused(server: Server) -> None:
 
 @contextlib.contextmanager
 def serving(log: Path, *, gated: bool = True) -> Iterator[str]:
-    """Run `vllm serve` on a free port; yield its root URL once it is healthy."""
-    port = free_port()
+    """Run `vllm serve` on a free port, our plugin beside it; yield its root URL once healthy."""
+    port, plugin = free_port(), log.parent / "plugin"
+    install(plugin)
     with log.open("w") as out:
-        process = subprocess.Popen(command(port, gated=gated), stdout=out, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command(port, plugin, gated=gated), stdout=out, stderr=subprocess.STDOUT
+        )
         try:
             root = f"http://127.0.0.1:{port}"
             await_health(root, process, log)
@@ -129,9 +146,9 @@ def serving(log: Path, *, gated: bool = True) -> Iterator[str]:
             process.wait(60)
 
 
-def command(port: int, *, gated: bool = True) -> list[str]:
+def command(port: int, plugin: Path, *, gated: bool = True) -> list[str]:
     """Return the command line that a site runs, with its variables, on this port."""
-    plan = launch(replace(ENGINE, port=port))
+    plan = launch(replace(ENGINE, port=port, path=f"{ROOT}:{plugin}"))
     told = {**plan.environment, "VLLM_API_KEY": KEY, "VLLM_CPU_KVCACHE_SPACE": "1"}
     variables = [f"{name}={value}" for name, value in told.items()]
     words = list(plan.command[1:])
