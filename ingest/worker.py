@@ -102,6 +102,7 @@ class Worker:
         self._index = index
         self._originals = originals
         self._sources: SourceSync | None = None
+        self._chores: list[Callable[[], None]] = []
         uploads = UploadWork(
             outbox=outbox, ledger=ledger, index=index, originals=originals, pipeline=pipeline
         )
@@ -120,6 +121,10 @@ class Worker:
         """Also keep these sources up to date, each when its time has come."""
         self._sources = sources
         self._works[JobKind.SYNC] = SyncWork(sources)
+
+    def also(self, chore: Callable[[], None]) -> None:
+        """Do this too, whenever it tidies up."""
+        self._chores.append(chore)
 
     def wake(self) -> None:
         """Say that there is something to do; may be called from any thread."""
@@ -324,6 +329,8 @@ class Worker:
             before = datetime.now(UTC) - KEPT
             self._outbox.forget_syncs(before=before)
             engine.forget(before=before)
+            for chore in self._chores:
+                chore()
             self._tidied_at = time.monotonic()
         elif not self._under_way:
             copy_labels(self._ledger, self._index)

@@ -992,3 +992,39 @@ class Exchange:
     settings: str = ""
     """A digest of the settings it was made with."""
     feedback: Feedback | None = None
+
+
+class Staleness(StrEnum):
+    """What has become of a quote since it was cited."""
+
+    UNCHANGED = "unchanged"
+    MOVED = "moved"
+    """It says the same at another place."""
+    CHANGED = "changed"
+    """It says something else, or nothing like it is left."""
+    GONE = "gone"
+    """Its document is absent, or this reader may not read it; the two look the same on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A piece of the way from an old text to a new one."""
+
+    kind: str
+    """`same`, `removed` or `added`."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """How a citation stands today, in the live revision of its document."""
+
+    number: int
+    """The citation's."""
+    state: Staleness
+    now: str = ""
+    """What is nearest to the quote today; empty where that is the quote itself, or nothing."""
+    span: Span | None = None
+    """Where that is, in characters of the live revision."""
+    diff: tuple[Change, ...] = ()
+    """From the quote to `now`; only where it has changed."""

@@ -6,6 +6,7 @@ The only file that reads the environment. Only entry points build `Settings`.
 from __future__ import annotations
 
 import difflib
+import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import fields
@@ -126,6 +127,14 @@ class Settings(BaseSettings):
     )
     moe_tables: str = Field("/tables", description="Folder of the site's tables, as vLLM sees it.")
 
+    # what is kept of conversations
+    conversations: bool = Field(
+        True, description="Whether questions and answers are kept, each person's own."
+    )
+    conversation_days: int = Field(
+        90, ge=0, description="Days after which one that rests is deleted; 0: never."
+    )
+
     # embedding and retrieval
     embedding_model: HomePath | None = Field(
         None, description="Folder of a sentence-transformers model; empty: the bundled MiniLM."
@@ -228,6 +237,11 @@ class Settings(BaseSettings):
         shared = {each.name: getattr(self, each.name) for each in fields(Ranking)}
         return Ranking(**{**shared, "standing": _standings(self.standing)})
 
+    def digest(self) -> str:
+        """Return a short digest of all but secrets and places, to tell one set-up from another."""
+        telling = self.model_dump_json(exclude=_PLACES)
+        return hashlib.sha256(telling.encode()).hexdigest()[:16]
+
     def sqlalchemy_url(self) -> str:
         """Return the catalog's URL; SQLite under the data folder unless one is set."""
         return self.database_url or f"sqlite:///{self.data_dir / 'catalog.sqlite'}"
@@ -236,6 +250,14 @@ class Settings(BaseSettings):
     def embedded(self) -> bool:
         """Say whether this process owns catalog and index itself."""
         return not self.database_url and not self.qdrant_url
+
+
+_PLACES = {
+    *("data_dir", "database_url", "qdrant_url", "qdrant_api_key", "qdrant_collection"),
+    *("parser_socket", "host", "port", "ui_port", "api_keys_file", "api_url", "api_key"),
+    *("allowed_hosts", "model_url", "model_api_key", "conversations", "conversation_days"),
+}
+"""Settings that say nothing of how an answer is made."""
 
 
 def _standings(written: str) -> dict[str, float]:

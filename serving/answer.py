@@ -91,6 +91,10 @@ class WellRead(Protocol):
     def passages(self) -> tuple[Passage, ...]:
         """What marks have pointed at so far, numbered from 1."""
 
+    @property
+    def read(self) -> frozenset[str]:
+        """Ids of all documents that it was shown something of."""
+
     def read_mark(self, content: str) -> list[int] | None:
         """Return the numbers of a mark, 0 for what points at nothing; None: it is none."""
 
@@ -244,7 +248,7 @@ class _Draft:
             yield PassagesEvent(self._context.passages)
         for citation in self.citations:
             yield CitationEvent(citation)
-        yield AnswerEvent(self._answer())
+        yield AnswerEvent(self._answer(), self._rests_on())
 
     def _answer(self) -> Answer:
         return Answer(
@@ -263,6 +267,14 @@ class _Draft:
             usage=self._usage,
             timings_ms=self._clock.timings(),
         )
+
+    def _rests_on(self) -> frozenset[str]:
+        """Return the documents that the words may come from; a model need not cite them."""
+        cited = frozenset(citation.document_id for citation in self.citations)
+        if not self.found or not self._is_model:
+            return cited
+        shown = frozenset(passage.document.id for passage in self._context.passages)
+        return cited | shown | (self._well_read.read if self._well_read else frozenset())
 
     async def _deltas(self) -> AsyncGenerator[Delta, None]:
         if not self._context.passages and self._well_read is None:

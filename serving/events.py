@@ -56,6 +56,18 @@ class AnswerEvent:
     """
 
     answer: Answer
+    rests_on: frozenset[str] = frozenset()
+    """Ids of all documents that its words may come from; never sent."""
+    stored: Stored | None = None
+    """Where it is kept; None: it is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Where an answer is kept."""
+
+    conversation: str
+    answer: str
 
 
 @dataclass(frozen=True, slots=True)

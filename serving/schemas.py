@@ -36,6 +36,9 @@ from knowledge.models import (
     JobKind,
     JobState,
     Lane,
+    Rating,
+    Reason,
+    Staleness,
     SubmissionState,
     Verdict,
 )
@@ -93,6 +96,7 @@ Moment = Annotated[
     AfterValidator(_moment),
 ]
 Some = Field(None, min_length=1, max_length=MOST_NAMED)
+LONGEST_TITLE = 200
 QuestionText = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_QUESTION)
 ]
@@ -214,6 +218,35 @@ class AskIn(_In):
     history: list[TurnIn] = Field(default_factory=list, max_length=50)
     effort: Effort | None = None
     stream: StrictBool = False
+    conversation: Identity | None = None
+    """`new`, or the id of one that is gone on with; its history comes from the service."""
+    store: StrictBool = True
+    """Whether the answer is kept in the conversation."""
+
+    @field_validator("conversation")
+    @classmethod
+    def _one_history(cls, conversation: str | None, info: ValidationInfo) -> str | None:
+        if conversation is not None and info.data.get("history"):
+            raise ValueError("a conversation has its own history")
+        return conversation
+
+
+class RenameIn(_In):
+    """Another title."""
+
+    title: Annotated[
+        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_TITLE)
+    ]
+
+
+class FeedbackIn(_In):
+    """What somebody says of an answer; whoever runs the service reads it, with the question."""
+
+    rating: Rating
+    reason: Reason | None = None
+    comment: str = Field("", max_length=2000)
+    correction: str = Field("", max_length=8000)
+    """What the answer should have been."""
 
 
 class SearchIn(_In):
@@ -399,6 +432,13 @@ class UsageOut(_Out):
     reasoning_tokens: int
 
 
+class StoredOut(_Out):
+    """Where an answer is kept."""
+
+    conversation: str
+    answer: str
+
+
 class AnswerOut(_Out):
     """An answer and what it rests on."""
 
@@ -417,6 +457,81 @@ class AnswerOut(_Out):
     repaired: bool
     usage: UsageOut
     timings_ms: dict[str, float]
+    stored: StoredOut | None
+    """Null: it is not kept."""
+
+
+class ConversationOut(_Out):
+    """A conversation of the caller's."""
+
+    id: str
+    title: str
+    created_at: str
+    updated_at: str
+
+
+class ConversationsOut(_Out):
+    """A page, those last added to first; `next`, when not null, is the `after` of the next page."""
+
+    conversations: list[ConversationOut]
+    next: str | None
+
+
+class ChangeOut(_Out):
+    """A piece of the way from an old text to a new one."""
+
+    kind: Literal["same", "removed", "added"]
+    text: str
+
+
+class TraceOut(_Out):
+    """What has become of a citation; `gone` is what is absent or may not be read any more."""
+
+    number: int
+    state: Staleness
+    now: str
+    span: SpanOut | None
+    diff: list[ChangeOut]
+
+
+class FeedbackOut(_Out):
+    """What somebody said of an answer."""
+
+    rating: Rating
+    reason: Reason | None
+    comment: str
+    correction: str
+    given_at: str
+
+
+class ExchangeOut(_Out):
+    """A question and its answer, as the caller may read them today."""
+
+    id: str
+    asked_at: str
+    question: str
+    answer: AnswerOut
+    """Without text if it is withheld; a citation that is gone has nothing but its number."""
+    withheld: bool
+    """Whether it rests on a document that the caller cannot read, or that is no more."""
+    traces: list[TraceOut]
+    """One for each citation, in order."""
+    settings: str
+    """A digest of the settings it was made with."""
+    feedback: FeedbackOut | None
+
+
+class OpenConversationOut(ConversationOut):
+    """A whole conversation."""
+
+    exchanges: list[ExchangeOut]
+
+
+class JudgedOut(_Out):
+    """A page of answers that have feedback, by id; `next` is the `after` of the next page."""
+
+    feedback: list[ExchangeOut]
+    next: str | None
 
 
 class DocumentOut(_Out):

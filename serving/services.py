@@ -26,6 +26,7 @@ from knowledge.models import (
     Refused,
 )
 from knowledge.ports import Intake, Jobs, Library, Sources
+from serving.archive import Archive
 from serving.auth import Gate
 from serving.events import Event
 from serving.metrics import Metrics, Stock
@@ -86,6 +87,8 @@ class Services:
     """What is not indexed of all that was handed in, latest first; synchronous."""
     gaps: Callable[[str | None, int], Sequence[Gap]] = field(default=lambda _after, _limit: ())
     """Documents of which little or nothing can be found, by id, after one and at most so many."""
+    archive: Archive | None = None
+    """Where conversations are kept; None where nothing does."""
     sources: Sources | None = None
     """What keeps sources in sync; None where nothing does."""
     reindexer: Reindexing | None = None

@@ -11,8 +11,10 @@ from typing import Any
 from knowledge.models import (
     Answer,
     Citation,
+    Conversation,
     Document,
     Feed,
+    Feedback,
     Freshness,
     Gap,
     IngestEvent,
@@ -23,7 +25,9 @@ from knowledge.models import (
     Span,
     Statement,
     Submission,
+    Trace,
 )
+from serving.archive import Opened
 from serving.events import (
     AnswerEvent,
     CitationEvent,
@@ -33,6 +37,7 @@ from serving.events import (
     PassagesEvent,
     QueuedEvent,
     StepEvent,
+    Stored,
 )
 
 Json = dict[str, Any]
@@ -98,8 +103,8 @@ def statement_json(statement: Statement) -> Json:
     }
 
 
-def answer_json(answer: Answer) -> Json:
-    """Return a whole answer."""
+def answer_json(answer: Answer, stored: Stored | None = None) -> Json:
+    """Return a whole answer, and where it is kept."""
     return {
         "text": answer.text,
         "verdict": answer.verdict.value,
@@ -115,7 +120,60 @@ def answer_json(answer: Answer) -> Json:
         "repaired": answer.repaired,
         "usage": asdict(answer.usage),
         "timings_ms": {name: round(spent, 1) for name, spent in answer.timings_ms.items()},
+        "stored": asdict(stored) if stored else None,
     }
+
+
+def conversation_json(conversation: Conversation) -> Json:
+    """Return what a list says of a conversation."""
+    return {
+        "id": conversation.id,
+        "title": conversation.title,
+        "created_at": conversation.created_at.isoformat(),
+        "updated_at": conversation.updated_at.isoformat(),
+    }
+
+
+def opened_json(opened: Opened) -> Json:
+    """Return an exchange as its reader may see it today."""
+    exchange, said = opened.exchange, opened.exchange.feedback
+    return {
+        "id": exchange.id,
+        "asked_at": exchange.asked_at.isoformat(),
+        "question": exchange.question,
+        "answer": answer_json(exchange.answer, Stored(exchange.conversation_id, exchange.id)),
+        "withheld": opened.withheld,
+        "traces": [_trace_json(each) for each in opened.traces],
+        "settings": exchange.settings,
+        "feedback": feedback_json(said) if said else None,
+    }
+
+
+def _trace_json(trace: Trace) -> Json:
+    return {
+        "number": trace.number,
+        "state": trace.state.value,
+        "now": trace.now,
+        "span": _span(trace.span) if trace.span else None,
+        "diff": [asdict(change) for change in trace.diff],
+    }
+
+
+def feedback_json(feedback: Feedback) -> Json:
+    """Return what somebody said of an answer."""
+    return {
+        "rating": feedback.rating.value,
+        "reason": feedback.reason.value if feedback.reason else None,
+        "comment": feedback.comment,
+        "correction": feedback.correction,
+        "given_at": feedback.given_at.isoformat(),
+    }
+
+
+def judged_json(found: Sequence[Opened], *, limit: int) -> Json:
+    """Return one page of answers that have feedback; nobody is named."""
+    more = found[-1].exchange.id if len(found) == limit else None
+    return {"feedback": [opened_json(each) for each in found], "next": more}
 
 
 def document_json(document: Document, principal: Principal) -> Json:
@@ -285,7 +343,7 @@ def event_json(event: Event) -> tuple[str, Json]:
         case CitationEvent():
             return "citation", citation_json(event.citation)
         case AnswerEvent():
-            return "answer", answer_json(event.answer)
+            return "answer", answer_json(event.answer, event.stored)
         case ErrorEvent():
             body = error_json(event.code, event.message)
             body["error"]["retryable"] = event.retryable

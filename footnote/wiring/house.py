@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from knowledge.ports import Generator, Judge, Reranker
     from retrieval.retriever import Retriever
     from serving.answer import Answerer
+    from serving.archive import Archive
     from serving.auth import Gate
     from serving.browse.research import Researcher
     from serving.chat import ChatGenerator
@@ -193,6 +194,7 @@ class House(Upkeep):
             retriever=self.retriever,
             library=self.catalog,
             intake=self.intake,
+            archive=self.archive,
             sources=self.keeper,
             jobs=self.jobs,
             gate=self.gate,
@@ -205,6 +207,18 @@ class House(Upkeep):
             effort=Effort(self.settings.effort),
             max_upload_bytes=self._max_bytes,
             operator=self.settings.embedded,
+        )
+
+    @cached_property
+    def archive(self) -> Archive:
+        """What was asked and answered."""
+        from serving.archive import Archive
+
+        return Archive(
+            self.catalog,
+            self.catalog,
+            settings=self.settings.digest(),
+            keeps=self.settings.conversations,
         )
 
     def stock(self) -> Stock:

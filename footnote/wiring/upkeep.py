@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from footnote.wiring.ingestion import Ingestion
@@ -56,12 +57,19 @@ class Upkeep(Ingestion):
 
     def _do_jobs(self, stop: threading.Event) -> None:
         self.worker.watch(self.keeper)
+        self.worker.also(self.drop_old_conversations)
         while not stop.is_set():
             try:
                 self.worker.run(stop, self._engine())
             except CatalogUnavailable as error:
                 log.warning("jobs wait: %s", error)
                 stop.wait(STORE_ASKED_SECONDS)
+
+    def drop_old_conversations(self) -> None:
+        """Delete what nobody has added to for as long as the site keeps conversations."""
+        if days := self.settings.conversation_days:
+            before = datetime.now(UTC) - timedelta(days=days)
+            self.catalog.drop_conversations(before=before)
 
     def missing(self, *, quick: bool = False) -> Missing:
         """Say what the index lacks of what the catalog holds."""

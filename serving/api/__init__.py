@@ -19,7 +19,7 @@ from fastapi.security import HTTPBearer
 from pydantic import BaseModel
 
 from serving import schemas
-from serving.api import documents, jobs, machine, monitoring, questions, sources
+from serving.api import conversations, documents, jobs, machine, monitoring, questions, sources
 from serving.api.guard import Doorman, Guarded, GuardedUpload
 from serving.mcp.endpoint import Endpoint
 from serving.refusal import Responses, documented, install
@@ -66,7 +66,8 @@ def _guarded(services: Services) -> APIRouter:
     bearer = HTTPBearer(auto_error=False, description="An API key: fn_<id>_<secret>")
     router = APIRouter(route_class=Guarded, dependencies=[Security(bearer)])
     kept = SOURCES_TABLE if services.sources else ()
-    for row in TABLE + kept + (OPERATOR_TABLE if services.operator else ()):
+    talked = ARCHIVE_TABLE if services.archive else ()
+    for row in TABLE + talked + kept + (OPERATOR_TABLE if services.operator else ()):
         router.add_api_route(
             row.path,
             row.endpoint,
@@ -108,6 +109,8 @@ _DOCUMENT = "/v1/documents/{document_id}"
 _SOURCE = "/v1/sources/{source_id}"
 _SUBMISSION = "/v1/submissions/{submission_id}"
 _JOB = "/v1/jobs/{job_id}"
+_CONVERSATION = "/v1/conversations/{conversation_id}"
+_ANSWER = "/v1/answers/{answer_id}"
 _BODY = (400, 413, 422, 503)
 _ONE = (404, 422, 503)
 _UPLOAD = {"openapi_extra": documents.UPLOAD_BODY, "route_class_override": GuardedUpload}
@@ -115,7 +118,14 @@ _PLAIN = {"response_class": Response}
 _STREAM = {"response_class": StreamingResponse}
 
 TABLE = (
-    Row("POST", "/v1/ask", questions.ask, schemas.AnswerOut, _BODY, also=questions.EVENTS),
+    Row(
+        "POST",
+        "/v1/ask",
+        questions.ask,
+        schemas.AnswerOut,
+        (404, *_BODY),
+        also=questions.EVENTS,
+    ),
     Row("POST", "/v1/search", questions.search, schemas.SearchOut, _BODY),
     Row(
         "POST",
@@ -162,6 +172,30 @@ TABLE = (
         also=monitoring.SCRAPED,
         more=_PLAIN,
     ),
+)
+ARCHIVE_TABLE = (
+    Row(
+        "GET",
+        "/v1/conversations",
+        conversations.conversations,
+        schemas.ConversationsOut,
+        (404, 422, 503),
+    ),
+    Row("GET", _CONVERSATION, conversations.opened, schemas.OpenConversationOut, _ONE),
+    Row("PATCH", _CONVERSATION, conversations.rename, schemas.ConversationOut, (404, *_BODY)),
+    Row("DELETE", _CONVERSATION, conversations.drop, None, _ONE, 204),
+    Row(
+        "GET",
+        f"{_CONVERSATION}/export",
+        conversations.export,
+        None,
+        _ONE,
+        also=conversations.EXPORT,
+        more=_PLAIN,
+    ),
+    Row("GET", _ANSWER, conversations.answer, schemas.ExchangeOut, _ONE),
+    Row("PUT", f"{_ANSWER}/feedback", conversations.judge, None, (404, *_BODY), 204),
+    Row("GET", "/v1/feedback", conversations.judged, schemas.JudgedOut, (422, 503)),
 )
 SOURCES_TABLE = (
     Row("GET", "/v1/sources", sources.sources, schemas.SourcesOut, (503,)),

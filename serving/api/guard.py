@@ -132,6 +132,14 @@ def _refused_id(refused_id: str) -> str:
     return _known_form(refused_id)
 
 
+def _conversation_id(conversation_id: str) -> str:
+    return _known_form(conversation_id)
+
+
+def _answer_id(answer_id: str) -> str:
+    return _known_form(answer_id)
+
+
 def _known_form(identity: str) -> str:
     """Return an id that could exist; another one is absent, not invalid."""
     if not ID.fullmatch(identity):
@@ -146,3 +154,5 @@ SubmissionId = Annotated[str, Depends(_submission_id)]
 SourceId = Annotated[str, Depends(_source_id)]
 JobId = Annotated[str, Depends(_job_id)]
 RefusedId = Annotated[str, Depends(_refused_id)]
+ConversationId = Annotated[str, Depends(_conversation_id)]
+AnswerId = Annotated[str, Depends(_answer_id)]

@@ -126,6 +126,12 @@ class Browser:
         found = (self._number(*map(int, (c, a, b or a))) for c, a, b in _CITED.findall(bare))
         return list(dict.fromkeys(found))
 
+    @property
+    def read(self) -> frozenset[str]:
+        """Ids of all documents that were opened or listed."""
+        opened = {page.document.id for page in self._pages if page.document is not None}
+        return frozenset(opened | {link.document.id for p in self._pages for link in p.links})
+
     def _run(self, tool: str, arguments: str) -> str:
         match tool:
             case "search":

@@ -68,6 +68,11 @@ class Research:
         """What marks have pointed at so far, numbered from 1."""
         return tuple(self._browser.cited)
 
+    @property
+    def read(self) -> frozenset[str]:
+        """Ids of all documents that it was shown something of."""
+        return self._browser.read
+
     async def generate(self, context: Context) -> AsyncGenerator[Delta, None]:
         """Yield each call before it is run, and the text of the round that makes none."""
         messages = browse_messages(context.question, self._browser.first)

@@ -408,6 +408,10 @@ class Reader(Parrot):
         super().__init__(*pieces, failure=failure)
         self.passages = (passage("Tea is free on Mondays.", document="tea"),)
 
+    @property
+    def read(self) -> frozenset[str]:
+        return frozenset({"doc-read"})
+
     def read_mark(self, content: str) -> list[int] | None:
         return {"3†L7": [1], "9†L9": [0]}.get(content)
 

@@ -200,6 +200,16 @@ class World:
         self.source = house.keeper.add(Feed("", "empty", "", "/nowhere/at/all")).id
         house.catalog.reject("s", "upload:alice/bad.pdf", code="damaged", reason="It is damaged.")
         (self.refused,) = (each.id for each in house.catalog.refused())
+        self.conversation, self.answer = self.talk()
+
+    def talk(self) -> tuple[str, str]:
+        """Let alice ask, and say what she thinks of the answer; return what is kept of it."""
+        asked = QUESTION | {"conversation": "new"}
+        kept = self.client.post("/v1/ask", json=asked, headers=bearer(self.keys.alice)).json()
+        answer = kept["stored"]["answer"]
+        path = f"/v1/answers/{answer}/feedback"
+        self.client.put(path, json=FEEDBACK, headers=bearer(self.keys.alice))
+        return kept["stored"]["conversation"], answer
 
     def call(
         self, operation: str, headers: Mapping[str, str], *, absent: bool = False
@@ -209,17 +219,22 @@ class World:
         path = path.replace("{submission_id}", ABSENT if absent else self.submission)
         path = path.replace("{job_id}", ABSENT if absent else self.submission)
         path = path.replace("{source_id}", ABSENT if absent else self.source)
+        path = path.replace("{conversation_id}", ABSENT if absent else self.conversation)
+        path = path.replace("{answer_id}", ABSENT if absent else self.answer)
         path = path.replace("{refused_id}", ABSENT if absent else self.refused)
         return self.client.request(method, path, headers=headers, **BODIES.get(operation, {}))
 
 
 QUESTION = {"question": "What is the zebra budget?"}
+FEEDBACK = {"rating": "down", "reason": "wrong", "correction": "It is 7."}
 BODIES: dict[str, dict[str, Any]] = {
     "POST /v1/ask": {"json": QUESTION},
     "POST /v1/search": {"json": {"query": "zebra budget"}},
     "POST /v1/documents": {"files": {"file": ("note.txt", b"A note.")}},
     "PUT /v1/documents/{document_id}/access": {"json": {"access": ["g:hr"]}},
     "PUT /v1/documents/{document_id}/tags": {"json": {"tags": ["travel"]}},
+    "PATCH /v1/conversations/{conversation_id}": {"json": {"title": "Zebras"}},
+    "PUT /v1/answers/{answer_id}/feedback": {"json": FEEDBACK},
     "POST /v1/ingest": {"json": {"paths": ["/nowhere"]}},
     "POST /v1/reindex": {"json": {"action": "discard"}},
     "POST /v1/sources": {"json": {"name": "docs", "uri": "/nowhere"}},
@@ -249,6 +264,14 @@ GUARDED = {
     "GET /v1/quarantine": (200, 200, 200),
     "POST /v1/quarantine/{refused_id}/retry": (404, 200, 200),
     "GET /v1/collections": (200, 200, 200),
+    "GET /v1/conversations": (200, 200, 200),
+    "GET /v1/conversations/{conversation_id}": (404, 200, 404),
+    "PATCH /v1/conversations/{conversation_id}": (404, 200, 404),
+    "DELETE /v1/conversations/{conversation_id}": (404, 204, 404),
+    "GET /v1/conversations/{conversation_id}/export": (404, 200, 404),
+    "GET /v1/answers/{answer_id}": (404, 200, 404),
+    "PUT /v1/answers/{answer_id}/feedback": (404, 204, 404),
+    "GET /v1/feedback": (403, 403, 200),
     "GET /v1/coverage": (403, 403, 200),
     "GET /metrics": (403, 403, 200),
     "GET /v1/sources": (403, 403, 200),
@@ -374,6 +397,24 @@ def test_each_caller_gets_what_is_declared(world: World, operation: str) -> None
     assert world.call(operation, headers=bearer(world.keys.admin)).status_code == admin
     if operation != "PUT /v1/documents/{document_id}/access":  # it has just been taken from alice
         assert world.call(operation, headers=bearer(world.keys.alice)).status_code == alice
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_nobody_goes_on_with_a_conversation_of_another(world: World, stream: bool) -> None:
+    def going_on(key: str, conversation: str) -> httpx2.Response:
+        asked = QUESTION | {"conversation": conversation, "stream": stream}
+        return world.client.post("/v1/ask", json=asked, headers=bearer(key))
+
+    forbidden = going_on(world.keys.bob, world.conversation)
+    absent = going_on(world.keys.bob, ABSENT)
+    assert (forbidden.status_code, forbidden.content) == (404, absent.content)
+    assert going_on(world.keys.admin, world.conversation).status_code == 404
+    assert going_on(world.keys.alice, world.conversation).status_code == 200
+    path = f"/v1/conversations?after={world.conversation}"
+    assert world.client.get(path, headers=bearer(world.keys.bob)).status_code == 404
+    path = f"/v1/conversations/{world.conversation}"
+    kept = world.client.get(path, headers=bearer(world.keys.alice)).json()
+    assert len(kept["exchanges"]) == 2
 
 
 def test_a_reader_may_not_say_who_else_may_read(world: World) -> None:
