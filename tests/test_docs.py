@@ -10,7 +10,7 @@ import typer.main
 
 from footnote.__main__ import app
 from knowledge.settings import OF_COMPOSE, Settings, TestSettings
-from serving.api import OPERATOR_TABLE, SOURCES_TABLE, TABLE
+from serving.api import ARCHIVE_TABLE, OPERATOR_TABLE, SOURCES_TABLE, TABLE
 from serving.mcp.endpoint import PATH
 from tests.service import ROOT
 
@@ -62,7 +62,7 @@ def test_a_page_names_settings_that_exist(page: Path) -> None:
 
 @EACH
 def test_a_page_names_routes_that_exist(page: Path) -> None:
-    tables = (*TABLE, *SOURCES_TABLE, *OPERATOR_TABLE)
+    tables = (*TABLE, *ARCHIVE_TABLE, *SOURCES_TABLE, *OPERATOR_TABLE)
     routes = [row.path for row in tables] + ["/v1/health", "/openapi.json", PATH]
     shapes = [re.compile(re.sub(r"\\{\w+\\}", r"[^/]+", re.escape(path))) for path in routes]
     named = {name.rstrip(".") for name in ROUTE.findall(page.read_text())}
