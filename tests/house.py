@@ -9,9 +9,11 @@ from pathlib import Path
 
 from footnote.wiring import House
 from ingest.parsing.formats import PARSER_VERSION, parse
+from knowledge.catalog.store import SqlCatalog
 from knowledge.models import Generation, Parsed, Principal
 from knowledge.ports import Embedder, Index
 from serving.keys import add_key
+from tests.catalogs import migrated
 from tests.fakes import FakeEmbedder, FakeIndex
 
 
@@ -32,6 +34,12 @@ class OpenParser:
 
 class QuickHouse(House):
     """A house with real catalog, files and stories; embedding, index and jail are replaced."""
+
+    @cached_property
+    def catalog(self) -> SqlCatalog:
+        if not self.settings.database_url:
+            migrated(self.settings.data_dir / "catalog.sqlite")
+        return super().catalog
 
     def _load(self, model: Path | None) -> Embedder:
         return FakeEmbedder()

@@ -33,6 +33,7 @@ from knowledge.models import (
 )
 from knowledge.ports import Connector, Index, Parser, VectorSpace
 from knowledge.sparse import Bm25Encoder
+from tests.catalogs import migrated
 from tests.fakes import FakeEmbedder, FakeIndex
 from tests.ingest.sources.shelf import Shelf
 
@@ -78,7 +79,7 @@ class World:
         sizes: Sizes | None = None,
         blobs: FolderBlobs | None = None,
     ) -> None:
-        self.catalog = SqlCatalog.open(f"sqlite:///{folder / 'catalog.sqlite'}")
+        self.catalog = SqlCatalog.open(f"sqlite:///{migrated(folder / 'catalog.sqlite')}")
         self.blobs = blobs or FolderBlobs(folder / "blobs")
         self.index = index or FakeIndex()
         self.embedder: FakeEmbedder = FakeEmbedder()

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from knowledge.catalog.store import SqlCatalog
+from tests.catalogs import migrated as empty_catalog
 from tests.postgres import fresh_database, postgres_server
 
 
@@ -29,7 +30,7 @@ def migrated(server: str) -> Iterator[str]:
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'catalog.sqlite'}"
+        yield f"sqlite:///{empty_catalog(tmp_path / 'catalog.sqlite')}"
         return
     server, migrated = (request.getfixturevalue(name) for name in ("server", "migrated"))
     with fresh_database(server, template=migrated) as database:
