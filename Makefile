@@ -16,7 +16,7 @@ LONG := quality or crash or hostile or faults or rights or vllm or bench or s3 o
 .PHONY: help install demo run test check lint types layers format \
         test-crash test-hostile test-faults test-injection test-rights test-ui test-vllm test-bucket test-moe \
         quality bench-ask bench-search bench-embed bench-pdf bench-evidence bench-ingest \
-        bench-beside bench-giants clean
+        bench-beside bench-giants bench-scale clean
 
 help:            ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/	/' | expand -t 15
@@ -99,6 +99,9 @@ bench-evidence: $(TOOLS)  ## how well evidence is found in what bench-pdf read
 bench-ingest: $(TOOLS)  ## how fast files become findable beside LlamaIndex and unstructured
 	$(BIN)/python scripts/peers_env.py llama-index unstructured-store
 	$(BIN)/pytest -m bench tests/quality/test_ingest_peers.py -s $(PYTEST)
+
+bench-scale: $(TOOLS)  ## search 100,000 chunks, and a million vectors; prints the sizing table
+	$(BIN)/pytest -m bench tests/quality/test_scale.py -s $(PYTEST)
 
 bench-giants: $(TOOLS)  ## how long searches take while files are cut that are huge in tokens or parts
 	$(BIN)/pytest -m hostile tests/hostile/test_giants.py -s $(PYTEST)

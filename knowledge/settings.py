@@ -357,5 +357,6 @@ class TestSettings(BaseSettings):
 
     eval_data: Path | None = Field(None, description="Folder of evaluation sets.")
     test_require: str = Field("", description="`all`: a skip for a missing tool is a failure.")
+    test_chunks: int = Field(100_000, description="How large the corpus of bench-scale is.")
     test_qdrant_url: str = Field("", description="A real Qdrant server for the contract suite.")
     test_database_url: str = Field("", description="A real PostgreSQL for the contract suite.")

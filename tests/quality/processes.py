@@ -76,3 +76,9 @@ def _processes() -> Iterator[tuple[int, list[str]]]:
             with contextlib.suppress(OSError):  # it has just ended
                 stat = (folder / "stat").read_text(encoding="utf-8", errors="replace")
                 yield int(folder.name), stat.rpartition(")")[2].split()
+
+
+def resident_mb(pid: int | None = None) -> float:
+    """Return the resident memory of one process now; None: of this one."""
+    stat = Path(f"/proc/{pid or os.getpid()}/stat").read_text().rpartition(")")[2].split()
+    return int(stat[_RESIDENT]) * _PAGE_MB
