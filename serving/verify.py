@@ -26,8 +26,8 @@ CONTRADICTED = 0.5
 DECIDED = 0.9
 """A quote that holds so many of the words needs no look at the meaning, which gives no more."""
 SHARE_OF_MEANING = 0.7
-CANDIDATES = 2
-"""Sentences of a passage whose meaning is compared, after their words were."""
+CANDIDATES = 1
+"""Single sentences of a passage whose meaning is compared: the nearest by their words."""
 MOST_EMBEDDED = 32
 """Texts of one answer; what comes later is judged by its words."""
 
