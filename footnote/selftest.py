@@ -25,7 +25,7 @@ from knowledge.models import (
 from knowledge.settings import Settings
 from knowledge.vocabulary import count_tokens
 from serving.answer import Answerer
-from serving.browse.browser import TOOLS
+from serving.browse.arguments import TOOLS
 from serving.chat import ChatGenerator, Limits
 from serving.events import AnswerEvent, ErrorEvent
 from serving.prompt import browse_messages, build_messages

@@ -784,12 +784,36 @@ class Surroundings:
 
 
 @dataclass(frozen=True, slots=True)
+class Reckoned:
+    """A number that was worked out from numbers of documents."""
+
+    value: str
+    """In figures."""
+    inputs: tuple[tuple[str, Span], ...]
+    """Where those stand: a revision, and the line in its text."""
+
+    def rests_on(self, passages: Sequence[Passage]) -> bool:
+        """Say whether these passages hold everything it was worked out from."""
+        return all(
+            any(
+                passage.revision_id == revision
+                and passage.span.start <= span.start
+                and span.end <= passage.span.end
+                for passage in passages
+            )
+            for revision, span in self.inputs
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """The passages that fit the model's budget; passage i (from 0) is cited as number i + 1."""
 
     question: Question
     passages: tuple[Passage, ...]
     tokens: int = 0
+    reckoned: tuple[Reckoned, ...] = ()
+    """What the model had worked out on the way; a sentence may say it that cites its inputs."""
 
 
 # --- an answer ----------------------------------------------------------------------------------

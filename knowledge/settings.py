@@ -103,6 +103,9 @@ class Settings(BaseSettings):
         le=20,
         description="At high effort, how often the model may search and read on; 0: not at all.",
     )
+    calculation: bool = Field(
+        False, description="Whether it may then have numbers of documents worked out."
+    )
     quote_first: bool = Field(
         False,
         description="At high effort, name sentences first and write from those, instead.",

@@ -27,6 +27,7 @@ from knowledge.models import (
     Passage,
     Principal,
     Question,
+    Reckoned,
     Statement,
     Unsupported,
     Usage,
@@ -94,6 +95,10 @@ class WellRead(Protocol):
     @property
     def read(self) -> frozenset[str]:
         """Ids of all documents that it was shown something of."""
+
+    @property
+    def reckoned(self) -> tuple[Reckoned, ...]:
+        """What was worked out on the way."""
 
     def read_mark(self, content: str) -> list[int] | None:
         """Return the numbers of a mark, 0 for what points at nothing; None: it is none."""

@@ -101,6 +101,8 @@ BROWSER_TOOLS = {
     "search": "Searches the documents. Shows the best passages, each below a link.",
     "open": "Opens the document of a link, at the passage or at line `loc`; or scrolls.",
     "find": "Finds a text in an open document, in whatever case.",
+    "calculate": "Works out an expression, such as sum(a) / b, over numbers that stand in lines "
+    "you have seen: + - * / and sum, mean, min, max, count, abs, round. Never reckon yourself.",
 }
 
 

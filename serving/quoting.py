@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
-from knowledge.models import Context, Delta, Passage, Principal, Span
+from knowledge.models import Context, Delta, Passage, Principal, Reckoned, Span
 from knowledge.text import normalise_for_match
 from retrieval.context import cut
 from serving.browse.research import Conversing
@@ -52,6 +52,9 @@ class QuotingWriter:
         self.name = model.name
         self.passages: tuple[Passage, ...] = ()
         """The passages, or what was named of them, numbered from 1."""
+        self.reckoned: tuple[Reckoned, ...] = ()
+        self.read: frozenset[str] = frozenset()
+        """Ids of the documents that it was shown something of."""
         self._model = model
 
     def read_mark(self, content: str) -> list[int] | None:
@@ -61,6 +64,7 @@ class QuotingWriter:
 
     async def generate(self, context: Context) -> AsyncGenerator[Delta, None]:
         """Yield the text of the second step; raises `ModelError` for a fault in either."""
+        self.read = frozenset(passage.document.id for passage in context.passages)
         named = ""
         messages = quote_messages(context)
         async with aclosing(self._model.converse(context, messages, ())) as deltas:

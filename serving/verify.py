@@ -6,7 +6,7 @@ and names have to be in what it cites, and it may not deny what the quote says.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from knowledge.models import Backing, Citation, Context, Passage, Span, Statement
@@ -81,7 +81,8 @@ class Verifier:
         evidence = {number: _evidence(passage) for number, passage in cited.items()}
         asked = Evidence(context.question.text, *(turn.text for turn in context.question.history))
         statements = tuple(
-            _state(claim, quotes[at], cited, evidence, asked) for at, claim in enumerate(told)
+            _state(claim, quotes[at], cited, _of_claim(quotes[at], cited, evidence, context), asked)
+            for at, claim in enumerate(told)
         )
         return Verified(_citations(told, quotes, cited), statements)
 
@@ -162,11 +163,24 @@ def _evidence(passage: Passage) -> Evidence:
     return Evidence(*headings, passage.text)
 
 
+def _of_claim(
+    numbers: Collection[int],
+    cited: dict[int, Passage],
+    evidence: dict[int, Evidence],
+    context: Context,
+) -> list[Evidence]:
+    """Return the evidence of what a claim cites, and what was worked out from that."""
+    found = [evidence[number] for number in numbers]
+    passages = [cited[number] for number in numbers]
+    worked_out = [each.value for each in context.reckoned if each.rests_on(passages)]
+    return [*found, Evidence(*worked_out)] if worked_out else found
+
+
 def _state(
     claim: Claim,
     quotes: dict[int, Quote],
     cited: dict[int, Passage],
-    evidence: dict[int, Evidence],
+    evidence: Sequence[Evidence],
     asked: Evidence,
 ) -> Statement:
     if not quotes:
@@ -175,7 +189,7 @@ def _state(
     reasons: list[str] = []
     if best.support < 1:
         quoted = cited[number].cut(best.span)
-        reasons = _reasons(claim.text, quoted, [evidence[each] for each in quotes], asked)
+        reasons = _reasons(claim.text, quoted, evidence, asked)
         reasons += ["denied"] * best.denies
     wrong = [reason for reason in reasons if not reason.startswith(_HARMLESS)]
     support = best.support * (CONTRADICTED if wrong else 1)

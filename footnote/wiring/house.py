@@ -136,6 +136,7 @@ class House(Upkeep):
             count_tokens=count_tokens,
             rounds=settings.research_rounds,
             tokens=settings.research_tokens,
+            calculates=settings.calculation,
         )
 
     def _extractive(self) -> Generator:

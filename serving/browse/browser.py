@@ -5,15 +5,26 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable
-from typing import Annotated, Any
-
-from pydantic import BaseModel, Field, ValidationError
+from decimal import Decimal
 
 from knowledge.errors import NotFound
-from knowledge.models import LONGEST_QUESTION, Context, Passage, Principal
+from knowledge.models import Context, Passage, Principal, Reckoned
 from knowledge.ports import Library
+from knowledge.terms import language_of
+from serving.browse.arguments import (
+    ARGUMENTS,
+    CALCULATOR,
+    MOST_RESULTS,
+    TOOLS,
+    Calculate,
+    Find,
+    Open,
+    Search,
+)
+from serving.browse.calculate import NoValue, calculate
 from serving.browse.page import (
     VIEW_TOKENS,
+    Line,
     Page,
     cited,
     document_page,
@@ -22,55 +33,12 @@ from serving.browse.page import (
     results_page,
     view,
 )
-from serving.prompt import BROWSER_TOOLS, MOST_SOURCES
+from serving.checks.numbers import numbers
+from serving.prompt import MOST_SOURCES
 from serving.services import Searching
 
-MOST_RESULTS = 10
-LONGEST_PATTERN = 200
-"""Characters."""
 _CITED = re.compile(r"(\d{1,4})\s?†\s?L(\d{1,7})(?:\s?[-–]\s?L?(\d{1,7}))?")
 _SEPARATED = re.compile(rf"\s*{_CITED.pattern}(?:\s*[,;]\s*{_CITED.pattern})*\s*")
-
-
-class Search(BaseModel):
-    """Arguments of the tool; each text in these classes is what a model is told."""
-
-    query: Annotated[str, Field(min_length=1, max_length=LONGEST_QUESTION)]
-    topn: int = MOST_RESULTS
-
-
-class Open(BaseModel):
-    """Arguments of the tool; -1 is what the model was trained to leave out."""
-
-    id: Annotated[int | str, Field(description="The number of a link; -1: stay on the page.")] = -1
-    cursor: Annotated[int, Field(description="The page that has the link; -1: the latest.")] = -1
-    loc: Annotated[int, Field(description="The line to begin at.")] = -1
-    num_lines: Annotated[int, Field(description="How many lines; -1: what fits.")] = -1
-
-
-class Find(BaseModel):
-    """Arguments of the tool."""
-
-    pattern: Annotated[str, Field(min_length=1, max_length=LONGEST_PATTERN)]
-    cursor: Annotated[int, Field(description="The page to look in; -1: the latest.")] = -1
-
-
-def _tool(name: str, arguments: type[BaseModel]) -> dict[str, Any]:
-    schema = arguments.model_json_schema()
-    parameters = {
-        "type": "object",
-        "properties": {
-            each: {key: value for key, value in of.items() if key != "title"}
-            for each, of in schema["properties"].items()
-        },
-        "required": schema.get("required", []),
-    }
-    described = {"name": name, "description": BROWSER_TOOLS[name], "parameters": parameters}
-    return {"type": "function", "function": described}
-
-
-TOOLS = (_tool("search", Search), _tool("open", Open), _tool("find", Find))
-"""As chat completions offer them."""
 
 
 class Browser:
@@ -87,10 +55,16 @@ class Browser:
         context: Context,
         principal: Principal,
         count_tokens: Callable[[str], int],
+        *,
+        calculates: bool = False,
     ) -> None:
         """Begin with the passages of `context` as the first page of results."""
+        self.tools = (*TOOLS, CALCULATOR) if calculates else TOOLS
         self.cited: list[Passage] = []
         """What was cited so far; the first is number 1."""
+        self.reckoned: list[Reckoned] = []
+        """What was worked out so far."""
+        self._calculates = calculates
         self._retriever = retriever
         self._library = library
         self._question = context.question
@@ -108,8 +82,6 @@ class Browser:
         """
         try:
             return self._run(tool, arguments or "{}")
-        except ValidationError:
-            return f"Error: These are no arguments of `{tool}`."
         except NotFound:
             return "Error: There is no such document."
         except _Misuse as error:
@@ -133,15 +105,22 @@ class Browser:
         return frozenset(opened | {link.document.id for p in self._pages for link in p.links})
 
     def _run(self, tool: str, arguments: str) -> str:
-        match tool:
-            case "search":
-                return self._search(Search.model_validate_json(arguments))
-            case "open":
-                return self._open(Open.model_validate_json(arguments))
-            case "find":
-                return self._find(Find.model_validate_json(arguments))
-            case _:
-                raise _Misuse("There is no such tool.")
+        kind = ARGUMENTS.get(tool)
+        if kind is None or (kind is Calculate and not self._calculates):
+            raise _Misuse("There is no such tool.")
+        try:
+            given = kind.model_validate_json(arguments)
+        except ValueError:
+            raise _Misuse(f"These are no arguments of `{tool}`.") from None
+        match given:
+            case Search():
+                return self._search(given)
+            case Open():
+                return self._open(given)
+            case Find():
+                return self._find(given)
+            case Calculate():
+                return self._calculate(given)
 
     def _search(self, given: Search) -> str:
         asked = self._question
@@ -173,6 +152,31 @@ class Browser:
             raise _Misuse("`find` looks in a document: open one first.")
         self._ensure_readable(page)
         return self._show(matches_page(given.pattern, page))
+
+    def _calculate(self, given: Calculate) -> str:
+        """Work out an expression over numbers that stand in lines that were shown."""
+        values: dict[str, list[Decimal]] = {}
+        lines: dict[tuple[int, int], Line] = {}
+        for each in given.inputs:
+            line = self._line(each.cursor, each.line)
+            values.setdefault(each.name, []).append(_read(each.value, line, each.line))
+            lines[each.cursor, each.line] = line
+        try:
+            value = calculate(given.expression, values)
+        except NoValue as error:
+            raise _Misuse(f"This cannot be worked out: {error}.") from error
+        places = tuple(
+            (line.source.revision_id, line.span) for line in lines.values() if line.source
+        )
+        self.reckoned.append(Reckoned(f"{value:f}", places))
+        marks = "".join(f"【{cursor}†L{number}】" for cursor, number in lines)
+        return f"{value:f}\nIt rests on these lines: cite them all where you say it. {marks}"
+
+    def _line(self, cursor: int, number: int) -> Line:
+        lines = self._page(cursor).lines
+        if not 0 <= number < len(lines) or lines[number].source is None:
+            raise _Misuse(f"Line {number} of page {cursor} is not part of a document.")
+        return lines[number]
 
     def _number(self, cursor: int, first: int, last: int) -> int:
         """Return the number of a passage that is cited, a new one for a new passage."""
@@ -227,6 +231,18 @@ class Browser:
 
 class _Misuse(Exception):
     """Why a call cannot be done, in words for the model."""
+
+
+def _read(value: str, line: Line, number: int) -> Decimal:
+    """Return what a number says that stands in a line; raises `_Misuse` else."""
+    found = [each for each in numbers(value, language_of(line.text)) if each.text]
+    exact = [each for each in found[0].values if isinstance(each, Decimal)] if found else []
+    if len(found) != 1 or len(exact) != 1:
+        raise _Misuse(f"`{value}` is not one number.")
+    if not re.search(rf"(?<![\d.,]){re.escape(value.strip())}(?![.,]?\d)", line.text):
+        raise _Misuse(f"Line {number} does not say `{value}`.")
+    negative = value.strip().startswith(("-", "−", "("))
+    return -exact[0] if negative else exact[0]
 
 
 def _looks_like_a_mark(bare: str) -> bool:

@@ -8,9 +8,9 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from knowledge.models import Context, Delta, Passage, Principal, ToolCall, Usage
+from knowledge.models import Context, Delta, Passage, Principal, Reckoned, ToolCall, Usage
 from knowledge.ports import Library
-from serving.browse.browser import TOOLS, Browser
+from serving.browse.browser import Browser
 from serving.prompt import LAST_ROUND, browse_messages
 from serving.services import Searching
 
@@ -44,10 +44,19 @@ class Researcher:
     rounds: int
     tokens: int
     """Of pages read for one question; after the round that passes it no tools are offered."""
+    calculates: bool = False
+    """Whether it may have numbers worked out."""
 
     def begin(self, context: Context, principal: Principal) -> Research:
         """Begin with what one search found."""
-        browser = Browser(self.retriever, self.library, context, principal, self.count_tokens)
+        browser = Browser(
+            self.retriever,
+            self.library,
+            context,
+            principal,
+            self.count_tokens,
+            calculates=self.calculates,
+        )
         return Research(self, browser)
 
 
@@ -73,13 +82,18 @@ class Research:
         """Ids of all documents that it was shown something of."""
         return self._browser.read
 
+    @property
+    def reckoned(self) -> tuple[Reckoned, ...]:
+        """What was worked out so far."""
+        return tuple(self._browser.reckoned)
+
     async def generate(self, context: Context) -> AsyncGenerator[Delta, None]:
         """Yield each call before it is run, and the text of the round that makes none."""
         messages = browse_messages(context.question, self._browser.first)
         read = self._by.count_tokens(self._browser.first)
         for _ in range(self._by.rounds):
             said = _Said()
-            async for delta in self._converse(context, messages, TOOLS):
+            async for delta in self._converse(context, messages, self._browser.tools):
                 said.take(delta)
                 yield replace(delta, text="")
             if not said.calls:

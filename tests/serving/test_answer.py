@@ -407,6 +407,7 @@ class Reader(Parrot):
     def __init__(self, *pieces: str | Delta, failure: Exception | None = None) -> None:
         super().__init__(*pieces, failure=failure)
         self.passages = (passage("Tea is free on Mondays.", document="tea"),)
+        self.reckoned = ()
 
     @property
     def read(self) -> frozenset[str]:

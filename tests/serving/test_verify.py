@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from knowledge.models import Backing, Inference, Statement
+from knowledge.models import Backing, Context, Inference, Question, Reckoned, Statement
 from serving.verify import DECIDED, UNCITED, WEAK, Verifier
-from tests.fakes import FakeEmbedder, context
+from tests.fakes import FakeEmbedder, context, passage
 
 CANTEEN = (
     "The canteen opens at noon and closes at two. Soup costs three euro. "
@@ -135,3 +135,20 @@ def test_choosing_candidates_by_words_agrees_with_embedding_every_sentence(
     for one, other in zip(fast, slow.statements, strict=True):
         if one.support < DECIDED and not (one.reasons or other.reasons):
             assert other.support >= one.support
+
+
+def test_a_number_that_was_worked_out_needs_what_it_rests_on() -> None:
+    soup = passage("Soup costs 3 euro in the canteen.", document="a")
+    cake = passage("Cake costs 4 euro in the canteen.", document="b")
+    worked_out = Reckoned("7", ((soup.revision_id, soup.span), (cake.revision_id, cake.span)))
+
+    def backing(text: str, *reckoned: Reckoned) -> tuple[str, ...]:
+        asked = Context(Question("What do they cost?"), (soup, cake), reckoned=reckoned)
+        (statement,) = Verifier().verify(text, asked).statements
+        return statement.reasons
+
+    said = "Soup and cake in the canteen cost 7 euro"
+    assert "number:7" in backing(f"{said} [1][2].")
+    assert "number:7" not in backing(f"{said} [1][2].", worked_out)
+    assert "number:7" in backing(f"{said} [1].", worked_out)
+    assert "number:8" in backing("Soup and cake in the canteen cost 8 euro [1][2].", worked_out)

@@ -8,7 +8,8 @@ import pytest
 
 from knowledge.models import Filters, Principal, Question
 from knowledge.settings import Settings
-from serving.browse.browser import TOOLS, Browser
+from serving.browse.arguments import TOOLS
+from serving.browse.browser import Browser
 from serving.prompt import MOST_SOURCES
 from tests.house import QuickHouse
 
@@ -182,3 +183,77 @@ def test_a_search_stays_within_what_the_question_is_narrowed_to(open_house: Quic
     narrowed = Question("When does it open?", filters=Filters(tags=frozenset({"none"})))
     browsing = browser(open_house, ALICE, narrowed)
     assert "No results" in call(browsing, "search", query="office opens at nine")
+
+
+# --- working out --------------------------------------------------------------------------------
+
+COSTS = "Costs of 2025\n\nSoup: 1,200.50 euro\n\nCake: 799.50 euro\n\nRefunds: -100 euro"
+
+
+@pytest.fixture(scope="module")
+def costs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    settings = Settings(_env_file=None, data_dir=tmp_path_factory.mktemp("costs"))
+    with QuickHouse(settings) as house:
+        house.take_in("costs.txt", COSTS, ALICE)
+        context = house.retriever.retrieve(Question("What are the costs?"), ALICE)
+        browsing = Browser(house.retriever, house.catalog, context, ALICE, len, calculates=True)
+        call(browsing, "open", id=0)
+        yield browsing
+
+
+def of(browsing: Browser, expression: str, **values: list[str]) -> str:
+    """Work out an expression over values, each from the line of the open document that has it."""
+    lines = COSTS.split("\n")
+    inputs = [
+        {
+            "name": name,
+            "cursor": 1,
+            "line": next(i for i, line in enumerate(lines) if value in line),
+            "value": value,
+        }
+        for name, given in values.items()
+        for value in given
+    ]
+    return call(browsing, "calculate", expression=expression, inputs=inputs)
+
+
+def test_numbers_of_lines_are_worked_out_and_their_lines_named(costs: Browser) -> None:
+    told = of(costs, "sum(a) + b", a=["1,200.50", "799.50"], b=["-100"])
+    assert told.startswith("1900\n")
+    assert all(f"【1†L{n}】" in told for n in (2, 4, 6))
+    reckoned = costs.reckoned[-1]
+    assert reckoned.value == "1900"
+    numbers = costs.read_mark("1†L2-L6")
+    assert numbers
+    assert reckoned.rests_on([costs.cited[numbers[0] - 1]])
+    first = costs.read_mark("1†L2")
+    assert first
+    assert not reckoned.rests_on([costs.cited[first[0] - 1]])
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [(2, "1,200"), (2, "799.50"), (2, "euro"), (99, "1"), (2, "200.50"), (0, "12")],
+)
+def test_only_a_number_that_stands_in_the_line_can_be_used(
+    costs: Browser, line: int, value: str
+) -> None:
+    given = [{"name": "a", "cursor": 1, "line": line, "value": value}]
+    told = call(costs, "calculate", expression="a", inputs=given)
+    assert told.startswith("Error: "), told
+
+
+def test_what_is_no_arithmetic_is_told(costs: Browser) -> None:
+    assert of(costs, "__import__('os')", a=["799.50"]).startswith("Error: This cannot be worked")
+
+
+def test_the_calculator_is_there_only_where_it_is_switched_on(
+    open_house: QuickHouse, costs: Browser
+) -> None:
+    plain = browser(open_house, ALICE)
+    assert [tool["function"]["name"] for tool in costs.tools] == [
+        *(tool["function"]["name"] for tool in plain.tools),
+        "calculate",
+    ]
+    given = [{"name": "a", "cursor": 0, "line": 1, "value": "9"}]
+    assert call(plain, "calculate", expression="1", inputs=given) == "Error: There is no such tool."

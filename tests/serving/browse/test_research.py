@@ -10,7 +10,7 @@ import pytest
 
 from knowledge.models import Context, Delta, Effort, Principal, Question, ToolCall, Usage
 from knowledge.settings import Settings
-from serving.browse.browser import TOOLS
+from serving.browse.arguments import TOOLS
 from serving.browse.research import MOST_CALLS, Research, Researcher
 from tests.house import QuickHouse
 
