@@ -84,7 +84,7 @@ class Verifier:
             _state(claim, quotes[at], cited, _of_claim(quotes[at], cited, evidence, context), asked)
             for at, claim in enumerate(told)
         )
-        return Verified(_citations(told, quotes, cited), statements)
+        return Verified(_citations(quotes, cited), statements)
 
     def _quotes(
         self, told: Sequence[Claim], cited: dict[int, Passage], readings: dict[int, Reading]
@@ -215,11 +215,11 @@ def _reasons(claim: str, quoted: str, evidence: Sequence[Evidence], asked: Evide
 
 
 def _citations(
-    told: Sequence[Claim], quotes: Sequence[dict[int, Quote]], cited: dict[int, Passage]
+    quotes: Sequence[dict[int, Quote]], cited: dict[int, Passage]
 ) -> tuple[Citation, ...]:
     """Return a citation for each distinct (number, quote), in order of appearance."""
     found: dict[tuple[int, Span], Quote] = {}
-    for of_claim in quotes[: len(told)]:
+    for of_claim in quotes:
         for number, quote in of_claim.items():
             known = found.get((number, quote.span))
             if known is None or known.support < quote.support:
