@@ -11,7 +11,7 @@ import functools
 import itertools
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import streamlit as st
@@ -19,14 +19,13 @@ from streamlit.delta_generator import DeltaGenerator
 
 from knowledge.models import Answer, Citation, SubmissionState, Turn
 from knowledge.settings import Settings
-from ui import parts
+from ui import parts, talks
 from ui.client import (
     ApiError,
     Client,
     Event,
     Failed,
     Final,
-    FoundPassage,
     KeyNeeded,
     Listed,
     Passages,
@@ -35,6 +34,7 @@ from ui.client import (
     Unreachable,
     Upload,
 )
+from ui.talks import Exchange
 
 HERE = Path(__file__).resolve().parent
 TYPES = [
@@ -51,18 +51,6 @@ PAGE_OF_DOCUMENTS = 8
 MOST_LISTED = 500
 MOST_BATCHES = 10
 """Batches of `MOST_LISTED` documents that are looked through for a title."""
-
-
-@dataclass
-class Exchange:
-    """A question and what came of it so far."""
-
-    question: str
-    passages: tuple[FoundPassage, ...] = ()
-    step: Step | None = None
-    text: str = ""
-    answer: Answer | None = None
-    failure: str = ""
 
 
 def main() -> None:
@@ -127,13 +115,14 @@ def _say_unreachable(client: Client) -> None:
 def _sidebar(client: Client, collections: dict[str, int]) -> tuple[str | None, DeltaGenerator]:
     with st.sidebar:
         collection = _choose(collections) if len(collections) > 1 else None
+        talks.choose(client)
         _take_in(client, collection)
         if st.session_state.get("uploads"):
             _show_uploads(client)
         if collections:
             _list_documents(client, collection)
         if st.session_state.get("exchanges"):
-            st.button("New conversation", icon=":material/edit_note:", on_click=_forget)
+            st.button("New conversation", icon=":material/edit_note:", on_click=talks.forget)
         return collection, st.container()
 
 
@@ -225,10 +214,6 @@ def _turn_pages(page: int, *, last: int) -> None:
         st.caption(f"{page + 1} of {last + 1}")
 
 
-def _forget() -> None:
-    st.session_state.exchanges = []
-
-
 # --- the conversation ---------------------------------------------------------------------------
 
 
@@ -254,7 +239,7 @@ def _conversation(client: Client, collection: str | None, *, documents: int) -> 
 
 
 def _ask(client: Client, exchanges: list[Exchange], question: str, collection: str | None) -> None:
-    history = _history(exchanges)
+    history = _history(exchanges) if talks.current() is None else []
     exchange = Exchange(question)
     exchanges.append(exchange)
     _draw_question(exchange)
@@ -262,6 +247,8 @@ def _ask(client: Client, exchanges: list[Exchange], question: str, collection: s
     _write(client, exchange, place, collection, history)
     with place.container():
         _draw_answer(client, exchange, len(exchanges) - 1)
+    if exchange.id and not history and len(exchanges) == 1:
+        st.rerun()  # so that the list has the conversation that has begun
 
 
 def _history(exchanges: list[Exchange]) -> list[Turn]:
@@ -286,9 +273,12 @@ def _write(
 ) -> None:
     """Follow the stream; what has arrived stays in `exchange`, even if the reader stops it."""
     drawn = 0.0
+    goes_on = talks.current() or (None if history else "new")  # where nothing is kept, we send it
     place.html(parts.writing_html("", ()))
     try:
-        for event in client.ask_stream(exchange.question, collection=collection, history=history):
+        for event in client.ask_stream(
+            exchange.question, collection=collection, history=history, conversation=goes_on
+        ):
             _note(exchange, event)
             if time.monotonic() - drawn > REDRAW_SECONDS:
                 place.html(parts.writing_html(exchange.text, exchange.passages, exchange.step))
@@ -307,6 +297,9 @@ def _note(exchange: Exchange, event: Event) -> None:
             exchange.text += event.text
         case Final():
             exchange.answer = event.answer
+            if event.stored is not None:
+                exchange.id = event.stored.answer
+                st.session_state.conversation = event.stored.conversation
         case Failed():
             exchange.failure = event.message
 
@@ -317,16 +310,26 @@ def _draw_answer(client: Client, exchange: Exchange, number: int) -> None:
         said = exchange.failure or "The answer was stopped before its end."
         st.html(parts.notice_html("There is no answer", said, error=bool(exchange.failure)))
         return
-    if answer.fallback_reason:
-        st.html(parts.fallback_html(answer.fallback_reason))
-    st.html(parts.answered_html(answer))
+    if exchange.withheld:
+        st.html(parts.WITHHELD)
+    else:
+        _draw_text(answer)
     if answer.citations:
         st.html('<div class="fn-notes-title">Footnotes</div>')
     for mark, citations in _by_number(answer.citations):
         with st.container(border=True):
             passage = next((each for each in exchange.passages if each.rank == mark), None)
-            st.html(parts.citation_html(citations, passage))
-            _offer_original(client, citations[0], key=f"original-{number}-{mark}")
+            traces = exchange.traces.get(mark, [])
+            st.html(parts.citation_html(citations, passage, traces))
+            if citations[0].document_id:
+                _offer_original(client, citations[0], key=f"original-{number}-{mark}")
+    talks.judge(client, exchange)
+
+
+def _draw_text(answer: Answer) -> None:
+    if answer.fallback_reason:
+        st.html(parts.fallback_html(answer.fallback_reason))
+    st.html(parts.answered_html(answer))
 
 
 def _by_number(citations: tuple[Citation, ...]) -> Iterator[tuple[int, list[Citation]]]:

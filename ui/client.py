@@ -12,7 +12,16 @@ import httpx2
 from pydantic import TypeAdapter, ValidationError
 
 from knowledge.errors import FootnoteError
-from knowledge.models import Answer, Citation, Span, SubmissionState, Turn
+from knowledge.models import (
+    Answer,
+    Citation,
+    Rating,
+    Reason,
+    Span,
+    SubmissionState,
+    Trace,
+    Turn,
+)
 
 LARGEST_EVENT = 16 * 2**20
 """Bytes; an event with all passages of a long context is far smaller."""
@@ -134,6 +143,42 @@ class Final:
     """Last event: the whole answer; its text stands in place of all `Text` before it."""
 
     answer: Answer
+    stored: Stored | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Where an answer is kept."""
+
+    conversation: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """A conversation in the list of them."""
+
+    id: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the reader said of an answer."""
+
+    rating: Rating
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A question and its answer, opened again."""
+
+    id: str
+    question: str
+    answer: Answer
+    withheld: bool
+    traces: tuple[Trace, ...]
+    feedback: Judged | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,13 +211,22 @@ class Client:
         )
 
     def ask_stream(
-        self, question: str, *, collection: str | None = None, history: Sequence[Turn] = ()
+        self,
+        question: str,
+        *,
+        collection: str | None = None,
+        history: Sequence[Turn] = (),
+        conversation: str | None = None,
     ) -> Iterator[Event]:
-        """Yield the answer as it is written; the last event is `Final` or `Failed`."""
+        """Yield the answer as it is written; the last event is `Final` or `Failed`.
+
+        A `conversation` is `new` or an id, and has a history of its own.
+        """
         body = {
             "question": question,
             "collection": collection,
             "history": [{"role": turn.role, "text": turn.text} for turn in history],
+            "conversation": conversation,
             "stream": True,
         }
         with (
@@ -187,6 +241,44 @@ class Client:
                 if isinstance(event, Final | Failed):
                     return
         yield Failed("interrupted", "The service stopped in the middle of the answer.", True)
+
+    def conversations(self, *, limit: int = 100) -> tuple[Talk, ...]:
+        """List the reader's conversations, those last added to first; none where none is kept."""
+        with _explained():
+            response = self._http.get("/v1/conversations", params={"limit": limit})
+        if response.status_code == httpx2.codes.NOT_FOUND:
+            return ()
+        _check(response)
+        return _read(_TALKS, response.content).conversations
+
+    def conversation(self, conversation_id: str) -> tuple[Kept, ...]:
+        """Open a conversation, as it may be read today."""
+        return _read(_OPEN, self._call("GET", _talk(conversation_id)).content).exchanges
+
+    def rename(self, conversation_id: str, title: str) -> None:
+        """Give a conversation another title."""
+        self._call("PATCH", _talk(conversation_id), json={"title": title})
+
+    def drop(self, conversation_id: str) -> None:
+        """Delete a conversation."""
+        self._call("DELETE", _talk(conversation_id))
+
+    def export(self, conversation_id: str, form: str) -> bytes:
+        """Return a conversation as a file, `markdown` or `json`."""
+        params = {"format": form}
+        return self._call("GET", f"{_talk(conversation_id)}/export", params=params).content
+
+    def judge(
+        self,
+        answer_id: str,
+        rating: Rating,
+        reason: Reason | None = None,
+        comment: str = "",
+        correction: str = "",
+    ) -> None:
+        """Say what one thinks of an answer."""
+        body = {"rating": rating, "reason": reason, "comment": comment, "correction": correction}
+        self._call("PUT", f"/v1/answers/{quote(answer_id, safe='')}/feedback", json=body)
 
     def upload(self, name: str, stream: BinaryIO, *, collection: str | None = None) -> Upload:
         """Hand a file in; on return the service keeps it until it is indexed or refused."""
@@ -255,12 +347,30 @@ class _Collections:
 
 
 @dataclass(frozen=True, slots=True)
+class _Talks:
+    conversations: tuple[Talk, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    exchanges: tuple[Kept, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _WhereKept:
+    stored: Stored | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class _Error:
     error: Failed
 
 
 T = TypeVar("T")
 _ANSWER = TypeAdapter(Answer)
+_OPEN = TypeAdapter(_Open)
+_TALKS = TypeAdapter(_Talks)
+_WHERE_KEPT = TypeAdapter(_WhereKept)
 _CITATION = TypeAdapter(Citation)
 _COLLECTIONS = TypeAdapter(_Collections)
 _ERROR = TypeAdapter(_Error)
@@ -280,10 +390,14 @@ def _event(name: str, data: str) -> Event | None:
         case "citation":
             return Cited(_read(_CITATION, data))
         case "answer":
-            return Final(_read(_ANSWER, data))
+            return Final(_read(_ANSWER, data), _read(_WHERE_KEPT, data).stored)
         case "error":
             return _read(_ERROR, data).error
     return None  # a newer service may say more
+
+
+def _talk(conversation_id: str) -> str:
+    return f"/v1/conversations/{quote(conversation_id, safe='')}"
 
 
 def _read(adapter: TypeAdapter[T], data: str | bytes) -> T:

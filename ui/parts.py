@@ -6,7 +6,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 from urllib.parse import unquote
 
-from knowledge.models import Answer, Backing, Citation, Span, SubmissionState, Verdict
+from knowledge.models import (
+    Answer,
+    Backing,
+    Citation,
+    Span,
+    Staleness,
+    SubmissionState,
+    Trace,
+    Verdict,
+)
 from knowledge.reasons import in_words
 from ui.client import FoundPassage, Health, Listed, Step, Upload
 from ui.render import Doubt, answer_html, passage_html, plain, quoted_html
@@ -30,12 +39,22 @@ _STEPS = {
     SubmissionState.WORKING: ("fn-on", "fn-on fn-busy", ""),
 }
 """How the bar of three steps looks while there is something to wait for."""
+_SINCE = {
+    Staleness.MOVED: "It stands elsewhere in the document by now",
+    Staleness.CHANGED: "The document has changed since",
+    Staleness.GONE: "The document cannot be read any more",
+}
 NOT_FOUND = "The documents that you may read do not answer this."
 
 HEADER = (
     '<div class="fn-head" role="banner"><div class="fn-name" role="heading" aria-level="1">'
     "Footnote<sup>1</sup></div>"
     "<p>Answers from your own documents, with the quote behind every sentence.</p></div>"
+)
+WITHHELD = (
+    '<div class="fn-notice" role="status"><b>This answer is withheld</b>'
+    "<p>It rests on a document that cannot be read any more. Ask again to hear what the others "
+    "say.</p></div>"
 )
 NO_DOCUMENTS = (
     '<div class="fn-welcome"><h2>There is nothing to ask about yet</h2>'
@@ -119,17 +138,36 @@ def notice_html(title: str, text: str, *, error: bool = False) -> str:
     return f'<div class="{kind}" role="{role}"><b>{plain(title)}</b>{answer_html(text, {})}</div>'
 
 
-def citation_html(citations: Sequence[Citation], passage: FoundPassage | None) -> str:
-    """Return one numbered footnote: all quotes with the same number, and the passage around."""
+def citation_html(
+    citations: Sequence[Citation], passage: FoundPassage | None, traces: Sequence[Trace] = ()
+) -> str:
+    """Return one numbered footnote: all quotes with the same number, and the passage around.
+
+    `traces` tell what became of the quotes since.
+    """
     first = citations[0]
+    became = "".join(_became(each) for each in traces if each.state in _SINCE)
+    if any(each.state is Staleness.GONE for each in traces):
+        return (
+            f'<div class="fn-note"><div class="fn-number" aria-label="Footnote {first.number}">'
+            f"{first.number}</div>{became}</div>"
+        )
     quotes = "".join(f"<blockquote>{plain(each.quote.strip())}</blockquote>" for each in citations)
     place = " · ".join(filter(None, [file_name(first.uri), *_where(first, passage)]))
     return (
         f'<div class="fn-note"><div class="fn-number" aria-label="Footnote {first.number}">'
         f'{first.number}</div><div><div class="fn-title">{plain(first.title)}</div>'
         f'<div class="fn-place">{plain(place)}</div></div>'
-        f"{quotes}{_around(citations, passage)}</div>"
+        f"{quotes}{became}{_around(citations, passage)}</div>"
     )
+
+
+def _became(trace: Trace) -> str:
+    """Return what became of a quote, with what changed in it."""
+    marks = {"same": "span", "removed": "del", "added": "ins"}
+    diff = "".join(f"<{marks[c.kind]}>{plain(c.text)}</{marks[c.kind]}>" for c in trace.diff)
+    told = f"<div>{diff}</div>" if diff else ""
+    return f'<div class="fn-since fn-{trace.state}"><b>{_SINCE[trace.state]}</b>{told}</div>'
 
 
 def documents_html(documents: Iterable[Listed]) -> str:

@@ -41,10 +41,11 @@ from knowledge.models import (
     derive_id,
 )
 from serving.api import create_app
+from serving.archive import Archive
 from serving.auth import Gate
 from serving.events import AnswerEvent, CitationEvent, DeltaEvent, Event, PassagesEvent
 from serving.services import Services
-from tests.fakes import FakeJobs
+from tests.fakes import FakeConversations, FakeJobs
 
 WHEN = datetime(2024, 1, 1, tzinfo=UTC)
 TEXT = (
@@ -140,6 +141,8 @@ class Script:
     asked: list[Question] = field(default_factory=list)
     uploads: dict[str, list[Submission]] = field(default_factory=dict)
     received: dict[str, bytes] = field(default_factory=dict)
+
+    kept: FakeConversations = field(default_factory=FakeConversations)
 
     # Answering and Searching
 
@@ -289,6 +292,7 @@ def serving(script: Script, gate: Gate | None = None) -> Iterator[str]:
         intake=script,
         jobs=FakeJobs(),
         gate=gate or Gate(),
+        archive=Archive(script.kept, script),
         health=script.health,
         version="0.1.0",
     )

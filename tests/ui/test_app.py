@@ -10,8 +10,9 @@ from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Button
 
 from knowledge.errors import Unsupported
-from knowledge.models import SubmissionState, Turn
+from knowledge.models import Rating, SubmissionState, Turn
 from knowledge.settings import ROOT
+from serving.archive import Archive
 from serving.auth import Gate
 from serving.events import AnswerEvent, DeltaEvent, ErrorEvent, PassagesEvent
 from serving.keys import KeyRing, add_key
@@ -59,7 +60,7 @@ def test_an_answer_is_shown_with_its_quote_its_document_and_its_page(page: AppTe
     assert "handbook.pdf · Backup · page 2" in seen(page)
     assert "Answered from your documents" in seen(page)
     assert "no model wrote this" in seen(page)
-    assert [button.label for button in page.download_button] == ["Download the original"]
+    assert [button.label for button in page.main.download_button] == ["Download the original"]
 
 
 def test_a_follow_up_takes_the_conversation_along(page: AppTest, script: Script) -> None:
@@ -85,6 +86,55 @@ def test_a_new_conversation_forgets_the_old_one(page: AppTest, script: Script) -
     assert "How do I back up?" not in seen(page)
 
 
+def test_a_kept_conversation_is_opened_renamed_and_deleted(page: AppTest, script: Script) -> None:
+    ask(page, "How do I back up?")
+    (kept,) = script.kept.conversations("local")
+    talks = page.selectbox(key="talk")
+    assert talks.value == kept.id
+    talks.set_value(None).run()
+    assert "How do I back up?" not in seen(page)
+
+    script.stored = [replace(script.stored[0], live_revision="another")]
+    page.selectbox(key="talk").set_value(kept.id).run()
+    assert "How do I back up?" in seen(page)
+    assert "fn-since" in seen(page), "the document has another revision by now"
+    page.sidebar.text_input[0].set_value("Safety")
+    button(page, "Rename").click().run()
+    assert script.kept.conversation(kept.id, "local").title == "Safety"
+
+    script.stored = []
+    page.selectbox(key="talk").set_value(None).run()
+    page.selectbox(key="talk").set_value(kept.id).run()
+    assert "This answer is withheld" in seen(page)
+    assert scripted.QUOTE not in seen(page)
+    button(page, "Delete").click().run()
+    assert script.kept.conversations("local") == []
+    assert "This answer is withheld" not in seen(page)
+
+
+def test_a_reader_says_what_is_wrong_with_an_answer(page: AppTest, script: Script) -> None:
+    ask(page, "How do I back up?")
+    button(page, "Not helpful").click().run()
+    (judged,) = script.kept.judged()
+    assert judged.feedback is not None
+    assert judged.feedback.rating is Rating.DOWN
+    page.text_area[0].set_value("By copying.")
+    button(page, "Send").click().run()
+    (judged,) = script.kept.judged()
+    assert judged.feedback is not None
+    assert judged.feedback.correction == "By copying."
+    assert not page.exception
+
+
+def test_where_nothing_is_kept_the_page_takes_the_history_along(
+    page: AppTest, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Archive, "keep", lambda *_: None)
+    ask(page, "How do I back up?")
+    ask(page, "And then?")
+    assert [turn.text for turn in script.asked[1].history][:1] == ["How do I back up?"]
+
+
 def test_two_quotes_of_one_passage_share_a_footnote(page: AppTest, script: Script) -> None:
     found = scripted.passage(scripted.document())
     quotes = [scripted.QUOTE, "Keep the key file with the backup."]
@@ -95,7 +145,7 @@ def test_two_quotes_of_one_passage_share_a_footnote(page: AppTest, script: Scrip
 
     assert seen(page).count('class="fn-note"') == 1
     assert seen(page).count("<blockquote>") == 2
-    assert len(page.download_button) == 1
+    assert len(page.main.download_button) == 1
 
 
 def test_not_found_is_an_answer_without_footnotes(page: AppTest, script: Script) -> None:

@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,35 @@ def test_a_file_is_added_and_answers_with_its_quote(tab: Page, tmp_path: Path) -
         assert Path(download.value.path()).read_bytes() == original
         assert download.value.suggested_filename == "handbook.pdf"
     assert tab.__dict__["outside"] == []
+
+
+def test_an_old_answer_shows_what_became_of_its_quotes(
+    tab: Page, scripted_page: tuple[scripted.Script, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script, address = scripted_page
+    script.events, script.pause, script.going = scripted.backup(), 0, True
+    tab.goto(address)
+    ask(tab, "How do I back up?")
+    expect(tab.locator(".fn-note")).to_have_count(1)
+    (talk,) = script.kept.conversations("local")
+    monkeypatch.setattr(scripted, "TEXT", scripted.TEXT.replace("stop the service", "run backup"))
+    before = script.stored
+    script.stored = [replace(before[0], live_revision="another")]
+
+    tab.goto(address)
+    tab.get_by_role("combobox", name="Conversations").click()
+    tab.get_by_role("option", name=talk.title).click()
+    expect(tab.locator(".fn-since del").first).to_be_visible()
+    tab.get_by_role("button", name="Not helpful").click()
+    expect(tab.get_by_text("What should it have said?")).to_be_visible()
+    tab.get_by_text("Rename, export, delete").click()
+    expect(tab.get_by_role("button", name="Delete")).to_be_visible()
+    picture(tab, "conversation.png")
+    with tab.expect_download() as download:
+        tab.get_by_role("button", name="Export as text").click()
+    assert "changed since" in Path(download.value.path()).read_text()
+    script.stored = before
+    script.kept.drop(talk.id, "local")
 
 
 def test_the_answer_grows_while_it_is_written_and_can_be_stopped(
