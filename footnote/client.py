@@ -120,6 +120,11 @@ class ServiceDesk:
         """Have a quarantined file tried again."""
         return self._call("POST", f"/v1/quarantine/{quote(refused_id, safe='')}/retry")
 
+    def feedback(self, *, after: str | None, limit: int) -> Json:
+        """Return one page of answers that people said something of."""
+        given = {"limit": limit} | ({"after": after} if after else {})
+        return self._call("GET", "/v1/feedback", params=given)
+
     def generations(self) -> Json:
         """Return the generations of the index."""
         return self._call("GET", "/v1/generations")

@@ -83,6 +83,9 @@ class Desk(Protocol):
     def free(self, refused_id: str) -> Json:
         """Have a quarantined file tried again."""
 
+    def feedback(self, *, after: str | None, limit: int) -> Json:
+        """Return one page of answers that people said something of."""
+
     def generations(self) -> Json:
         """Return the generations of the index."""
 
@@ -213,6 +216,11 @@ class LocalDesk:
     def free(self, refused_id: str) -> Json:
         """Have a quarantined file tried again."""
         return self._wire.refused_json(self._house.jobs.free(refused_id, self._who))
+
+    def feedback(self, *, after: str | None, limit: int) -> Json:
+        """Return one page of answers that people said something of."""
+        found = self._house.archive.judged(self._who, after=after, limit=limit)
+        return self._wire.judged_json(found, limit=limit)
 
     def generations(self) -> Json:
         """Return the generations of the index."""

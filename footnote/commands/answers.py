@@ -128,6 +128,22 @@ def search(  # noqa: PLR0913 (what one may narrow by)
     print(as_text(body) if as_json else show.passages(body))
 
 
+@app.command(epilog=examples("footnote feedback", "footnote feedback --jsonl > feedback.jsonl"))
+def feedback(
+    jsonl: Annotated[
+        bool, typer.Option("--jsonl", help="Print a JSON object a line, with all it was about.")
+    ] = False,
+) -> None:
+    """Show what people said of answers, without their names.
+
+    With --jsonl also the question, the answer, what it cites, the model, the version of the wording
+    and a digest of the settings, to measure with.
+    """
+    from footnote.feedback import feedback as run
+
+    run(load_settings(), as_json=jsonl, say=say)
+
+
 @app.command(
     epilog=examples("footnote search leave --json  # shows ids", "footnote remove 0b1f6e0a-…")
 )

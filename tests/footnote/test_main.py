@@ -58,7 +58,7 @@ def test_all_commands_are_there() -> None:
     }
     wanted |= {f"source {each}" for each in ("add", "list", "sync", "remove", "pause", "resume")}
     wanted |= {f"jobs {verb}" for verb in ("list", "show", "pause", "resume", "retry", "cancel")}
-    wanted |= {"quarantine list", "quarantine retry"}
+    wanted |= {"quarantine list", "quarantine retry", "feedback"}
     assert names == wanted
 
 
