@@ -731,6 +731,8 @@ class Question:
     document_ids: tuple[str, ...] | None = None
     """Only look into these; None: into all."""
     filters: Filters = UNFILTERED
+    query: str = ""
+    """What to search with, where somebody has written it; else it is made of the user's turns."""
 
 
 @dataclass(frozen=True, slots=True)

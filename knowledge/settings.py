@@ -97,6 +97,11 @@ class Settings(BaseSettings):
     model_queue: int = Field(
         64, ge=0, description="How many may wait; others are answered with quotes."
     )
+    condense_seconds: float = Field(
+        5.0,
+        ge=0,
+        description="How long the model may take to rewrite a follow-up for the search; 0: never.",
+    )
     research_rounds: int = Field(
         4,
         ge=0,

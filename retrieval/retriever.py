@@ -131,11 +131,14 @@ class Retriever:
 def condense(question: Question) -> str:
     r"""Return one query for a question and what the user asked just before it.
 
-    The question comes first: an embedding model that cuts long texts then cuts the history.
+    One that was written for it is taken as it is. Else the question comes first: an embedding
+    model that cuts long texts then cuts the history.
 
     >>> from knowledge.models import Turn
     >>> condense(Question("And in winter?", history=(Turn("user", "When does it open?"),)))
     'And in winter?\nWhen does it open?'
     """
+    if question.query:
+        return question.query
     asked = [turn.text for turn in question.history if turn.role == "user"]
     return "\n".join([question.text, *reversed(asked[-REMEMBERED_TURNS:])])

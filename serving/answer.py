@@ -84,6 +84,13 @@ class Researching(Protocol):
         """Return the writer of this question's answer, who reads with the principal's rights."""
 
 
+class Condensing(Protocol):
+    """Says with which query a question in a conversation is searched."""
+
+    async def condense(self, question: Question) -> Question:
+        """Return the question with that query, or as it is."""
+
+
 @runtime_checkable
 class WellRead(Protocol):
     """A generator whose marks point at what it has read itself, not at the context."""
@@ -107,7 +114,8 @@ class WellRead(Protocol):
 class Answerer:
     """Answers questions; without a `fallback`, a model that fails means an error.
 
-    Where there is a `researcher`, questions of high effort are its.
+    Where there is a `researcher`, questions of high effort are its. Without a `condenser`, a
+    follow-up is searched by the user's turns.
     """
 
     def __init__(
@@ -117,6 +125,7 @@ class Answerer:
         generator: Generator,
         fallback: Generator | None = None,
         researcher: Researching | None = None,
+        condenser: Condensing | None = None,
         verifier: Verifier | None = None,
         unsupported: Unsupported = Unsupported.MARK,
     ) -> None:
@@ -124,6 +133,7 @@ class Answerer:
         self._generator = generator
         self._fallback = fallback
         self._researcher = researcher
+        self._condenser = condenser
         self._verifier = verifier or Verifier()
         self._unsupported = unsupported
 
@@ -141,6 +151,9 @@ class Answerer:
         Closing the stream early stops the model.
         """
         clock = _Clock()
+        if self._condenser is not None and question.history:
+            question = await self._condenser.condense(question)
+            clock.mark("condensing")
         try:
             context = await asyncio.to_thread(self._retriever.retrieve, question, principal)
         except FootnoteError as error:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from serving.auth import Gate
     from serving.browse.research import Researcher
     from serving.chat import ChatGenerator
+    from serving.condense import Condenser
     from serving.metrics import Stock
     from serving.quoting import QuoteFirst
     from serving.services import Services
@@ -83,6 +84,7 @@ class House(Upkeep):
             generator=self.model,
             fallback=quotes,
             researcher=self._researcher(self.model),
+            condenser=self._condenser(self.model),
             verifier=self._verifier(),
             unsupported=Unsupported(self.settings.unsupported),
         )
@@ -138,6 +140,12 @@ class House(Upkeep):
             tokens=settings.research_tokens,
             calculates=settings.calculation,
         )
+
+    def _condenser(self, model: Conversing) -> Condenser | None:
+        from serving.condense import Condenser
+
+        seconds = self.settings.condense_seconds
+        return Condenser(model, seconds) if seconds else None
 
     def _extractive(self) -> Generator:
         from serving.extractive import ExtractiveGenerator
