@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from knowledge.errors import ModelError
 from knowledge.models import Context, Effort, Question
-from serving.browse.research import Conversing
+from serving.conversing import Conversing
 from serving.markers import plain
 from serving.prompt import condense_messages
 

@@ -12,8 +12,8 @@ from typing import Protocol
 from knowledge.models import Context, Delta, Passage, Principal, Reckoned, Span
 from knowledge.text import normalise_for_match
 from retrieval.context import cut
-from serving.browse.research import Conversing
 from serving.cite import quotable
+from serving.conversing import Conversing
 from serving.markers import read_mark
 from serving.prompt import quote_messages
 

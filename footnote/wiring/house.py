@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from serving.browse.research import Researcher
     from serving.chat import ChatGenerator
     from serving.condense import Condenser
+    from serving.conversing import Conversing
     from serving.metrics import Stock
     from serving.quoting import QuoteFirst
     from serving.services import Services

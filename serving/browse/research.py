@@ -6,31 +6,18 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 from knowledge.models import Context, Delta, Passage, Principal, Reckoned, ToolCall, Usage
 from knowledge.ports import Library
 from serving.browse.browser import Browser
+from serving.conversing import Conversing
 from serving.prompt import LAST_ROUND, browse_messages
 from serving.services import Searching
 
 MOST_CALLS = 4
 """Of one round that are run; the rest is left unanswered, which a model asks for again."""
 Json = dict[str, Any]
-
-
-class Conversing(Protocol):
-    """A model that can be offered tools."""
-
-    name: str
-
-    def converse(
-        self, context: Context, messages: Sequence[Json], tools: Sequence[Json]
-    ) -> AsyncGenerator[Delta, None]:
-        """Yield reasoning, text and calls as they come; raises `ModelError`.
-
-        `context` says how hard to think, and with whose rights the messages were made.
-        """
 
 
 @dataclass(frozen=True, slots=True)
