@@ -16,8 +16,9 @@ class Ranking:
     """Share of the search by words in a score, 0..1; 0 leaves it to meaning."""
     language_trust: bool = True
     """Whether words weigh more in languages that the embedding model does not know."""
-    candidates: int = 100
-    """How many passages each search hands to the fusion."""
+    candidates: int = 200
+    """How many passages each search hands to the fusion; the more, the fewer are known by one
+    search alone, of which the other's score has to be guessed."""
     collapse: bool = False
     """Whether passages that repeat a better one come last; contexts never hold one twice anyway."""
     spread: int = 0
