@@ -15,7 +15,7 @@ LONG := quality or crash or hostile or faults or rights or vllm or bench or s3 o
 
 .PHONY: help install demo run test check lint types layers format \
         test-crash test-hostile test-faults test-injection test-rights test-ui test-vllm test-bucket test-moe \
-        quality bench-ask bench-search bench-embed bench-pdf bench-evidence bench-ingest \
+        quality bench-ask bench-search bench-embed bench-pdf bench-evidence bench-ingest bench-ranking \
         bench-beside bench-giants bench-scale \
         bench-million clean
 
@@ -106,6 +106,10 @@ bench-scale: $(TOOLS)  ## search 100,000 chunks of which one in ten is visible; 
 
 bench-million: $(TOOLS)  ## search a million vectors, once their graph is built; that takes long
 	$(BIN)/pytest -m bench tests/quality/test_scale.py -k million -s $(PYTEST)
+
+bench-ranking: $(TOOLS)  ## how well is ranked beside LlamaIndex, Haystack, LangChain and txtai
+	$(BIN)/python scripts/peers_env.py rank-llama-index rank-haystack rank-langchain rank-txtai
+	$(BIN)/pytest -m bench tests/quality/test_ranking_peers.py -s $(PYTEST)
 
 bench-giants: $(TOOLS)  ## how long searches take while files are cut that are huge in tokens or parts
 	$(BIN)/pytest -m hostile tests/hostile/test_giants.py -s $(PYTEST)

@@ -60,6 +60,18 @@ PEERS["llama-index"] = [
     "python-pptx==1.0.2",
     *EMBEDDING,
 ]
+PEERS["rank-llama-index"] = [
+    "llama-index-core==0.14.25",
+    "llama-index-retrievers-bm25==0.8.0",
+]
+PEERS["rank-haystack"] = ["haystack-ai==3.4.1"]
+PEERS["rank-langchain"] = [
+    "langchain-classic==1.0.8",
+    "langchain-community==0.4.2",
+    "numpy==2.4.6",
+    "rank-bm25==0.2.2",
+]
+PEERS["rank-txtai"] = ["txtai==9.14.0", "torch==2.13.0"]
 _INFERENCE = ["unstructured-inference==1.6.14"]
 ALONE = {"unstructured": _INFERENCE, "unstructured-store": _INFERENCE}
 """Without what they ask for: torchvision and timm, which the strategy `fast` does not use."""

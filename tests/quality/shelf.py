@@ -63,17 +63,27 @@ class Shelf:
         scratch.mkdir(parents=True)
         self.index = EdgeIndex(scratch, dimension=embedder.dimension)
         self.pieces = len(pieces)
+        self.texts: dict[str, np.ndarray] = {}
+        """Each text that is embedded, once, and its vector."""
+        self.documents: dict[str, list[str]] = {}
+        """The documents that hold it."""
         self._passages: dict[str, Passage] = {}
         held: Counter[int] = Counter()
         points = []
         for number, (piece, vector) in enumerate(zip(pieces, vectors, strict=True)):
             found = _passage(piece, number)
+            self.texts.setdefault(piece.full, vector)
+            self.documents.setdefault(piece.full, []).append(piece.document)
             weights = self._encoder.encode_passage(piece.full, piece.title)
             held.update(weights.indices)
             self._passages[found.chunk_id] = found
             points.append(_point(found, Embedding(tuple(map(float, vector)), weights)))
         self.index.upsert(points)
         self._statistics = TermStatistics(1, len(pieces), held)
+
+    def embed(self, queries: Sequence[str]) -> list[tuple[float, ...]]:
+        """Return the vectors of queries."""
+        return self._embedder.embed(queries)
 
     def search(self, query: str, ranking: Ranking, *, limit: int = 100) -> dict[str, float]:
         """Return each document's score by the rank of its best passage."""

@@ -56,7 +56,7 @@ def embedder() -> Embedder:
 def test_each_stage_earns_its_place(
     name: str, embedder: Embedder, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    judged = _judged(name)
+    judged = judged_set(name)
     shelf = Shelf(judged.name, judged.corpus, embedder, ROOT / "build" / "quality" / "shelf")
     figures = {way: _ndcg(judged, shelf, ranking) for way, ranking in WAYS.items()}
     shelf.index.close()
@@ -85,6 +85,11 @@ def interval(some: Sequence[float], others: Sequence[float]) -> tuple[float, flo
 def _ndcg(judged: beir.Set, shelf: Shelf, ranking: Ranking) -> list[float]:
     """Return the figure of each query, in the order of the queries."""
     run = {query: shelf.search(text, ranking) for query, text in judged.queries.items()}
+    return values(judged, run)
+
+
+def values(judged: beir.Set, run: Mapping[str, Mapping[str, float]]) -> list[float]:
+    """Judge what was found for each query, in the order of the queries."""
     found: Mapping[str, float] = {
         each.query_id: each.value for each in _measured(judged.qrels, run)
     }
@@ -97,7 +102,7 @@ def _measured(
     yield from ir_measures.iter_calc([nDCG @ 10], qrels, run)
 
 
-def _judged(name: str) -> beir.Set:
+def judged_set(name: str) -> beir.Set:
     """Return a set, or that part of one that `name` tells."""
     folder, *part = name.split(" ")
     judged = beir.load(corpora.folder(folder))
