@@ -203,6 +203,12 @@ class Settings(BaseSettings):
     context_per_document: int = Field(
         6, ge=1, le=64, description="Most of them from one document while others have more."
     )
+    answerable: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Least probability that it is answered; empty: what `calibrate` chose.",
+    )
     support_threshold: float = Field(
         0.45, ge=0, le=1, description="Weakest support at which the extractive writer answers."
     )

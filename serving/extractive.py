@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from knowledge.models import Context, Delta
 from knowledge.ports import Embedder
@@ -54,19 +55,30 @@ class Candidate:
         return RANK_PENALTY * self.number - self.support
 
 
+class Judging(Protocol):
+    """Tells whether a context answers its question."""
+
+    def answers(self, context: Context) -> bool:
+        """Say so; synchronous."""
+
+
 class ExtractiveGenerator:
     """Implements the `Generator` door with sentences quoted from the documents.
 
-    Writes nothing, which means "not found", when the best sentence's support is below `threshold`.
-    Without an `embedder`, only words count.
+    Writes nothing, which means "not found", when the best sentence's support is below `threshold`,
+    or where a `judge` says that the passages do not answer. Without an `embedder`, only words
+    count.
     """
 
     name = "extractive"
     extractive = True
 
-    def __init__(self, threshold: float, embedder: Embedder | None = None) -> None:
+    def __init__(
+        self, threshold: float, embedder: Embedder | None = None, judge: Judging | None = None
+    ) -> None:
         self._threshold = threshold
         self._embedder = embedder
+        self._judge = judge
 
     async def generate(self, context: Context) -> AsyncGenerator[Delta, None]:
         """Yield one sentence after the other, each with its mark."""
@@ -81,7 +93,7 @@ class ExtractiveGenerator:
     def choose(self, context: Context) -> list[Candidate]:
         """Return the sentences of the answer, best first; none when support is too weak."""
         candidates = rank(context, self._embedder)
-        if not candidates:
+        if not candidates or not (self._judge is None or self._judge.answers(context)):
             return []
         floor = max(self._threshold, RELATIVE_FLOOR * candidates[0].support)
         good = (candidate for candidate in candidates if candidate.support >= floor)

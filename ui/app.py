@@ -17,7 +17,7 @@ from pathlib import Path
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from knowledge.models import Answer, Citation, SubmissionState, Turn
+from knowledge.models import Answer, Citation, SubmissionState, Turn, Verdict
 from knowledge.settings import Settings
 from ui import parts, talks
 from ui.client import (
@@ -29,6 +29,7 @@ from ui.client import (
     KeyNeeded,
     Listed,
     Passages,
+    Queued,
     Step,
     Text,
     Unreachable,
@@ -291,7 +292,7 @@ def _note(exchange: Exchange, event: Event) -> None:
     match event:
         case Passages():
             exchange.passages = event.passages
-        case Step():
+        case Step() | Queued():
             exchange.step = event
         case Text():
             exchange.text += event.text
@@ -316,6 +317,8 @@ def _draw_answer(client: Client, exchange: Exchange, number: int) -> None:
         _draw_text(answer)
     if answer.citations:
         st.html('<div class="fn-notes-title">Footnotes</div>')
+    elif answer.verdict is Verdict.NOT_FOUND and exchange.passages:
+        st.html(parts.closest_html(exchange.passages))
     for mark, citations in _by_number(answer.citations):
         with st.container(border=True):
             passage = next((each for each in exchange.passages if each.rank == mark), None)

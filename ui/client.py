@@ -117,6 +117,13 @@ class Passages:
 
 
 @dataclass(frozen=True, slots=True)
+class Queued:
+    """The question waits for the model; its place in the line, from 1."""
+
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """The model looks further: by which tool, and for what."""
 
@@ -190,7 +197,7 @@ class Failed:
     retryable: bool = False
 
 
-Event = Passages | Step | Text | Cited | Final | Failed
+Event = Passages | Queued | Step | Text | Cited | Final | Failed
 
 
 # --- asking the service -------------------------------------------------------------------------
@@ -376,16 +383,21 @@ _COLLECTIONS = TypeAdapter(_Collections)
 _ERROR = TypeAdapter(_Error)
 _HEALTH = TypeAdapter(Health)
 _LISTING = TypeAdapter(Listing)
-_MIDWAY: dict[str, TypeAdapter[Passages | Step | Text]] = {
+_MIDWAY: dict[str, TypeAdapter[Passages | Queued | Step | Text]] = {
     name: TypeAdapter(kind)
-    for name, kind in (("passages", Passages), ("step", Step), ("delta", Text))
+    for name, kind in (
+        ("passages", Passages),
+        ("queued", Queued),
+        ("step", Step),
+        ("delta", Text),
+    )
 }
 _UPLOAD = TypeAdapter(Upload)
 
 
 def _event(name: str, data: str) -> Event | None:
     match name:
-        case "passages" | "step" | "delta":
+        case "passages" | "queued" | "step" | "delta":
             return _read(_MIDWAY[name], data)
         case "citation":
             return Cited(_read(_CITATION, data))

@@ -17,7 +17,7 @@ from knowledge.models import (
     Verdict,
 )
 from knowledge.reasons import in_words
-from ui.client import FoundPassage, Health, Listed, Step, Upload
+from ui.client import FoundPassage, Health, Listed, Queued, Step, Upload
 from ui.render import Doubt, answer_html, passage_html, plain, quoted_html
 
 _VERDICTS = {
@@ -44,6 +44,7 @@ _SINCE = {
     Staleness.CHANGED: "The document has changed since",
     Staleness.GONE: "The document cannot be read any more",
 }
+MOST_CLOSEST = 3
 NOT_FOUND = "The documents that you may read do not answer this."
 
 HEADER = (
@@ -80,13 +81,23 @@ def question_html(text: str) -> str:
     return f'<div class="fn-question" role="heading" aria-level="2">{plain(text)}</div>'
 
 
-def writing_html(text: str, passages: Sequence[FoundPassage], step: Step | None = None) -> str:
+def writing_html(
+    text: str, passages: Sequence[FoundPassage], step: Step | Queued | None = None
+) -> str:
     """Return an answer that is still being written, or what is done meanwhile."""
     notes = {passage.rank: _name(passage.document.title, passage.page) for passage in passages}
     found = f"Reading {len(passages)} passages" if passages else "Searching the documents"
-    doing = f"{_LOOKING.get(step.tool, 'Reading on')} {step.about}".strip() if step else found
-    body = answer_html(text, notes) if text else quoted_html(doing, {})
+    body = answer_html(text, notes) if text else quoted_html(_doing(step) or found, {})
     return f'<div class="fn-writing" role="status" aria-live="polite">{body}</div>'
+
+
+def _doing(step: Step | Queued | None) -> str:
+    match step:
+        case Step():
+            return f"{_LOOKING.get(step.tool, 'Reading on')} {step.about}".strip()
+        case Queued():
+            return f"Waiting for the model: number {step.position} in line"
+    return ""
 
 
 _LOOKING = {"search": "Searching for", "find": "Looking for", "open": "Reading on"}
@@ -160,6 +171,18 @@ def citation_html(
         f'<div class="fn-place">{plain(place)}</div></div>'
         f"{quotes}{became}{_around(citations, passage)}</div>"
     )
+
+
+def closest_html(passages: Sequence[FoundPassage]) -> str:
+    """Return the passages that come closest where nothing was found: they are no answer."""
+    shown = "".join(
+        f'<div class="fn-note"><div class="fn-title">{plain(each.document.title)}</div>'
+        f'<div class="fn-place">{plain(_name(file_name(each.document.uri), each.page))}</div>'
+        f"<details><summary>Show the passage</summary><div>{passage_html(each.text, ())}</div>"
+        "</details></div>"
+        for each in passages[:MOST_CLOSEST]
+    )
+    return f'<div class="fn-notes-title">Closest passages, which may not answer it</div>{shown}'
 
 
 def _became(trace: Trace) -> str:

@@ -14,7 +14,7 @@ import streamlit as st
 
 from knowledge.models import Answer, Rating, Reason, Trace
 from ui import parts
-from ui.client import ApiError, Client, FoundPassage, Kept, Step
+from ui.client import ApiError, Client, FoundPassage, Kept, Queued, Step
 
 LISTED = 50
 _REASONS = {
@@ -34,7 +34,7 @@ class Exchange:
 
     question: str
     passages: tuple[FoundPassage, ...] = ()
-    step: Step | None = None
+    step: Step | Queued | None = None
     text: str = ""
     answer: Answer | None = None
     failure: str = ""

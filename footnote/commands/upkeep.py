@@ -52,6 +52,48 @@ def doctor(
 
 @app.command(
     epilog=examples(
+        "footnote calibrate",
+        "footnote calibrate --questions asked.jsonl --answered 0.9",
+        "footnote calibrate --dry-run",
+    )
+)
+def calibrate(
+    questions: Annotated[
+        Path | None,
+        typer.Option(
+            "--questions",
+            help='Lines of JSON such as {"question": "…", "answerable": false}; without it, '
+            "headings are asked, with their document and without.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
+    answered: Annotated[
+        float,
+        typer.Option(
+            "--answered", min=0.0, max=1.0, help="Share of the answerable to be answered."
+        ),
+    ] = 0.95,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show the curve; keep nothing.")
+    ] = False,
+) -> None:
+    """Choose when to say "not found", from a curve over questions to your own documents.
+
+    Without a language model the passages themselves tell how likely they answer. This shows what
+    each threshold refuses and answers, and keeps the one that refuses most while it still answers
+    the share you ask for. With forty or more questions of either kind, people's questions best,
+    the weights are fitted to your documents as well.
+    """
+    from footnote.calibrating import Wish
+    from footnote.calibrating import calibrate as run
+
+    wish = Wish(questions=questions, answered=answered, dry_run=dry_run)
+    raise typer.Exit(run(load_settings(), wish, say=say))
+
+
+@app.command(
+    epilog=examples(
         "footnote rebuild --check",
         "footnote rebuild",
         "docker compose run --rm worker footnote rebuild",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from knowledge.ports import Generator, Judge, Reranker
     from retrieval.retriever import Retriever
     from serving.answer import Answerer
+    from serving.answerable import Answerability
     from serving.archive import Archive
     from serving.auth import Gate
     from serving.browse.research import Researcher
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from serving.verify import Verifier
 
 VERSION = version("footnote")
+CALIBRATION = "answerable.json"
+"""What `footnote calibrate` keeps in the data folder."""
 MODEL_ASKED_SECONDS = 10.0
 MODEL_FAILURES = 5
 """In a row, after which the model server is left alone."""
@@ -151,7 +155,22 @@ class House(Upkeep):
     def _extractive(self) -> Generator:
         from serving.extractive import ExtractiveGenerator
 
-        return ExtractiveGenerator(self.settings.support_threshold, self.embedder)
+        return ExtractiveGenerator(
+            self.settings.support_threshold, self.embedder, self.answerability
+        )
+
+    @cached_property
+    def answerability(self) -> Answerability | None:
+        """Tells whether passages answer; None where no weights are of this embedding model."""
+        from serving.answerable import SHIPPED, Answerability, read_weights
+
+        own = self.settings.data_dir / CALIBRATION
+        weights = read_weights(own if own.exists() else SHIPPED)
+        if weights.embedder != self.embedder.name:
+            return None
+        if self.settings.answerable is not None:
+            weights = replace(weights, threshold=self.settings.answerable)
+        return Answerability(weights, self.embedder, lambda chunks: self.index.vectors(chunks))
 
     def _chat(self) -> ChatGenerator:
         from serving.chat import ChatGenerator, Limits

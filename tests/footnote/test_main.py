@@ -36,6 +36,7 @@ def test_all_commands_are_there() -> None:
         "serve",
         "ui",
         "status",
+        "calibrate",
         "doctor",
         "worker",
         "parser",

@@ -27,6 +27,7 @@ from knowledge.models import (
     Passage,
     Point,
     Principal,
+    Question,
     Span,
     TermStatistics,
     derive_id,
@@ -35,7 +36,7 @@ from knowledge.ports import Embedder, VectorSpace
 from knowledge.ranking import Ranking
 from knowledge.sparse import Bm25Encoder
 from retrieval.ranker import Ranker
-from retrieval.retriever import Retriever
+from retrieval.retriever import Retriever, condense
 
 CHUNK_TOKENS = 256
 ASKER = Principal("judge")
@@ -87,7 +88,18 @@ class Shelf:
 
     def search(self, query: str, ranking: Ranking, *, limit: int = 100) -> dict[str, float]:
         """Return each document's score by the rank of its best passage."""
-        retriever = Retriever(
+        scores: dict[str, float] = {}
+        for passage in self._retriever(ranking).search(query, ASKER, limit=limit):
+            scores.setdefault(str(passage.document.external_id), 1 / passage.rank)
+        return scores
+
+    def passages_for(self, question: Question, *, limit: int) -> list[Passage]:
+        """Return the best passages for a question in its conversation, ranked as it is set."""
+        query = condense(question)
+        return self._retriever(Ranking()).search(query, ASKER, limit=limit)
+
+    def _retriever(self, ranking: Ranking) -> Retriever:
+        return Retriever(
             space=lambda: VectorSpace(self._embedder, self._encoder, self.index),
             library=self,  # type: ignore[arg-type]  # the two calls that a search makes
             cost=lambda passage: len(passage.text),
@@ -95,10 +107,6 @@ class Shelf:
             context_passages=1,
             ranker=Ranker(ranking),
         )
-        scores: dict[str, float] = {}
-        for passage in retriever.search(query, ASKER, limit=limit):
-            scores.setdefault(str(passage.document.external_id), 1 / passage.rank)
-        return scores
 
     def passages(self, hits: Sequence[Hit], _: Principal, **narrowed: object) -> list[Passage]:
         """Return the passages of hits, ranked from 1: the catalog's part."""

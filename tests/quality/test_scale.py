@@ -1,8 +1,8 @@
 """How the service searches a large corpus of which the caller may see one document in ten.
 
 `make bench-scale` prints the figures and the rows of the sizing table; FOOTNOTE_TEST_CHUNKS says
-how large. For `make bench-million` the graph over ten times as many vectors is built in a process of
-its own and searched there.
+how large. For `make bench-million` the graph over ten times as many vectors is built in a process
+of its own and searched there.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from knowledge.models import Backing, Span, Statement, SubmissionState, Verdict
 from tests.ui import scripted
 from tests.ui.judge import FORMS, foreign_nodes, shown_text
 from ui import parts
-from ui.client import DocumentName, FoundPassage, Health, Listed, Step, Upload
+from ui.client import DocumentName, FoundPassage, Health, Listed, Queued, Step, Upload
 
 FOUND = scripted.passage(scripted.document())
 CITED = scripted.citation(FOUND)
@@ -160,3 +160,16 @@ def test_what_a_model_looks_for_is_shown_as_it_is_until_there_is_text() -> None:
     assert "Searching for &lt;b&gt;tea&lt;/b&gt; [x](http://x.example)" in looked
     assert "Searching" not in parts.writing_html("Tea is free.", (), Step("search", "tea"))
     assert "Reading on" in parts.writing_html("", (), Step("open", ""))
+
+
+def test_who_waits_for_the_model_is_told_where() -> None:
+    assert "number 3 in line" in parts.writing_html("", (), Queued(3))
+
+
+def test_the_closest_passages_are_shown_as_no_answer() -> None:
+    hostile = replace(PASSAGE, text="See <img src=x> [1](http://evil.example).")
+    shown = parts.closest_html([hostile] * 9)
+    assert foreign_nodes(shown) == []
+    assert shown.count("fn-title") == parts.MOST_CLOSEST
+    assert "which may not answer it" in shown_text(shown)
+    assert "<img src=x>" in shown_text(shown)
