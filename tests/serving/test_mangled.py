@@ -14,7 +14,7 @@ import pytest
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
 
-import serving.answer
+import serving.draft
 from knowledge.models import Context, Principal, Question
 from knowledge.settings import Settings
 from serving.answer import Answerer
@@ -175,7 +175,7 @@ def test_of_a_thousand_outputs_nothing_invalid_leaves(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = look(map(output, range(OUTPUTS)))
-    monkeypatch.setattr(serving.answer, "MarkerNormaliser", Untouched)
+    monkeypatch.setattr(serving.draft, "MarkerNormaliser", Untouched)
     control = look(map(output, range(CONTROL)))
     with capsys.disabled():
         print(
