@@ -15,7 +15,7 @@ LONG := quality or crash or hostile or faults or rights or vllm or bench or s3 o
 
 .PHONY: help install demo run test check lint types layers format \
         test-crash test-hostile test-faults test-injection test-rights test-ui test-vllm test-bucket test-moe \
-        quality bench-ask bench-search bench-embed bench-pdf bench-evidence bench-ingest bench-ranking \
+        quality bench-ask bench-answer bench-search bench-embed bench-pdf bench-evidence bench-ingest bench-ranking \
         bench-beside bench-giants bench-scale \
         bench-million clean
 
@@ -86,6 +86,10 @@ quality: $(TOOLS)  ## retrieval and answer metrics on the sets in FOOTNOTE_EVAL_
 
 bench-ask: $(TOOLS)  ## how long an extractive answer takes
 	$(BIN)/pytest -m bench -k answer -s $(PYTEST)
+
+bench-answer: $(TOOLS)  ## what the service adds to a model's own time
+	$(BIN)/pytest -m bench tests/quality/test_answer_speed.py -s $(PYTEST)
+	$(BIN)/pytest -m quality tests/quality/test_verifier.py -k quick -s $(PYTEST)
 
 bench-search: $(TOOLS)  ## how many searches a second sixteen clients get
 	$(BIN)/pytest -m bench -k search -s $(PYTEST)
