@@ -29,6 +29,7 @@ def answer(body: Json) -> str:
     parts = [_wrapped(body["text"]) if body["text"] else "I do not know: no document says so."]
     parts.append(f"({_how(body)})")
     parts.extend(_doubts(body))
+    parts.extend(_disagreement(each) for each in body.get("conflicts", ()))
     parts.extend(citation(each) for each in body["citations"])
     return "\n\n".join(parts)
 
@@ -118,6 +119,17 @@ def _doubts(body: Json) -> Iterator[str]:
             yield _wrapped(f"{_BACKINGS[each['backing']]}: {said}\n({why})", indent="  ")
     if count := body.get("withheld", 0):
         yield f"  {count} sentence{'s' * (count > 1)} left out, not in the sources"
+
+
+def _disagreement(body: Json) -> str:
+    """Return what each of the documents says that do not agree, with its date."""
+    lines = ["  Documents do not agree:"]
+    for side in body["sides"]:
+        cited = side["citation"]
+        dated = f", {side['dated_at'][:10]}" if side["dated_at"] else ""
+        lines.append(f"  - {clean(side['value'])}: {clean(cited['title'])}{_page(cited)}{dated}")
+        lines.append(_wrapped(f"“{clean(cited['quote'])}”", indent="      "))
+    return "\n".join(lines)
 
 
 def _passage(body: Json) -> str:

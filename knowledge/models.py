@@ -881,6 +881,34 @@ class Unsupported(StrEnum):
     """The model is asked once to correct them; what is still not carried is marked."""
 
 
+class ValueKind(StrEnum):
+    """What a question asks for, where sources can be compared by it."""
+
+    DATE = "date"
+    NUMBER = "number"
+    NAME = "name"
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of the documents that do not agree, and what it says."""
+
+    value: str
+    """What others say differently, as it is written."""
+    citation: Citation
+    dated_at: datetime | None = None
+    """The document's own date, else when it was last taken in; None: not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Documents that answer the same question differently; which is right is not decided."""
+
+    kind: ValueKind
+    sides: tuple[Side, ...]
+    """Two or more, the latest first."""
+
+
 class Verdict(StrEnum):
     """What kind of answer it is."""
 
@@ -950,6 +978,8 @@ class Answer:
     """Sentences left out since what they cited did not carry them."""
     repaired: bool = False
     """Whether the model was asked again for sentences that nothing carried, and did better."""
+    conflicts: tuple[Conflict, ...] = ()
+    """Where another document says something else than one that is cited."""
 
 
 # --- what is kept of conversations --------------------------------------------------------------

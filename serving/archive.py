@@ -15,6 +15,7 @@ from knowledge.errors import NotFound
 from knowledge.models import (
     Answer,
     Citation,
+    Conflict,
     Conversation,
     Exchange,
     Feedback,
@@ -160,7 +161,9 @@ class Archive:
             each if each.document_id in readable else _blank(each) for each in answer.citations
         )
         shown = _withhold(answer) if hidden else answer
-        return Opened(replace(exchange, answer=replace(shown, citations=seen)), hidden, traces)
+        told = tuple(each for each in shown.conflicts if _still_stands(each, readable))
+        shown = replace(shown, citations=seen, conflicts=told)
+        return Opened(replace(exchange, answer=shown), hidden, traces)
 
     def _hidden(self, exchange: Exchange, readable: dict[str, str]) -> bool:
         """Say whether the words of an answer may come from what cannot be read today."""
@@ -168,7 +171,10 @@ class Archive:
 
     def _readable(self, past: Sequence[Exchange], principal: Principal) -> dict[str, str]:
         """Map what the exchanges rest on, as far as it can be read today, to live revisions."""
-        wanted = frozenset().union(*(_sources(each) for each in past))
+        wanted = frozenset().union(
+            *(_sources(each) for each in past),
+            *(_told_by(conflict) for each in past for conflict in each.answer.conflicts),
+        )
         return self._library.readable(wanted, principal)
 
     def _live(
@@ -191,6 +197,19 @@ class Archive:
 
 def _sources(exchange: Exchange) -> frozenset[str]:
     return exchange.rests_on | {each.document_id for each in exchange.answer.citations}
+
+
+def _told_by(conflict: Conflict) -> frozenset[str]:
+    """Return the documents that do not agree; some may not be cited."""
+    return frozenset(side.citation.document_id for side in conflict.sides)
+
+
+def _still_stands(conflict: Conflict, readable: dict[str, str]) -> bool:
+    """Say whether all of its documents can be read today, and none has changed since."""
+    return all(
+        readable.get(side.citation.document_id) == side.citation.revision_id
+        for side in conflict.sides
+    )
 
 
 def _turns(exchange: Exchange) -> tuple[Turn, Turn]:

@@ -16,6 +16,7 @@ from knowledge.models import (
     Answer,
     Backing,
     Citation,
+    Conflict,
     Context,
     Delta,
     Passage,
@@ -27,6 +28,7 @@ from knowledge.models import (
 )
 from knowledge.ports import Generator
 from serving.cite import cites
+from serving.conflicts import conflicts
 from serving.events import (
     AnswerEvent,
     CitationEvent,
@@ -91,6 +93,7 @@ class Draft:
         """All that was shown so far, joined."""
         self.citations: tuple[Citation, ...] = ()
         self.statements: tuple[Statement, ...] = ()
+        self.conflicts: tuple[Conflict, ...] = ()
         self._context = context
         self._clock = clock
         self._verifier = verifier
@@ -143,6 +146,7 @@ class Draft:
             text=self.text,
             citations=self.citations,
             statements=self.statements,
+            conflicts=self.conflicts,
             verdict=self._verdict(),
             model=self.generator.name,
             effort=self._context.question.effort,
@@ -233,6 +237,8 @@ class Draft:
             verified = self._verifier.verify(self.text, self._context)
             self.citations, self.statements = verified.citations, verified.statements
             self._clock.mark("verification")
+            self.conflicts = conflicts(self._context, self.citations)
+            self._clock.mark("conflicts")
         if self._raw.strip() and not cites(self._raw):
             self.failure = ModelError("The model's answer cited nothing.", code="uncited")
 
@@ -251,6 +257,7 @@ class Draft:
         if better and len(second._unsupported()) < len(wrong):
             self.text, self._cut_short = second.text, second._cut_short
             self.citations, self.statements = second.citations, second.statements
+            self.conflicts = second.conflicts
             self._repaired = True
         self._usage = _sum(self._usage, second._usage)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from knowledge.models import Citation, Conversation, Exchange, Staleness, Trace
+from knowledge.models import Citation, Conflict, Conversation, Exchange, Staleness, Trace
 from serving.archive import Opened
 
 WITHHELD = "This answer rests on a document that cannot be read any more; it is withheld."
@@ -44,6 +44,7 @@ def _parts(conversation: Conversation, past: Sequence[Opened]) -> Iterator[str]:
         yield WITHHELD if each.withheld else escaped(each.exchange.answer.text)
         yield _made(each.exchange)
         yield from map(_footnote, each.exchange.answer.citations, each.traces)
+        yield from map(_disagreement, each.exchange.answer.conflicts)
 
 
 def _made(exchange: Exchange) -> str:
@@ -61,6 +62,15 @@ def _footnote(citation: Citation, trace: Trace) -> str:
     if trace.state is not Staleness.CHANGED:
         return told
     return f"{told}\n\nNow:\n\n{_quoted(trace.now or '(nothing like it)')}"
+
+
+def _disagreement(conflict: Conflict) -> str:
+    sides = (
+        f"{_line(side.citation.title)}{f', {side.dated_at:%Y-%m-%d}' if side.dated_at else ''}"
+        f"\n\n{_quoted(side.citation.quote)}"
+        for side in conflict.sides
+    )
+    return "\n\n".join(["Documents do not agree:", *sides])
 
 
 def _quoted(text: str) -> str:

@@ -40,6 +40,7 @@ from knowledge.models import (
     Reason,
     Staleness,
     SubmissionState,
+    ValueKind,
     Verdict,
 )
 
@@ -424,6 +425,22 @@ class StatementOut(_Out):
     reasons: list[str]
 
 
+class SideOut(_Out):
+    """What one of the documents says that do not agree."""
+
+    value: str
+    citation: CitationOut
+    """Its number is that of its passage; the answer's text need not have it."""
+    dated_at: str | None
+
+
+class ConflictOut(_Out):
+    """Documents that answer the question differently, the latest first."""
+
+    kind: ValueKind
+    sides: list[SideOut]
+
+
 class UsageOut(_Out):
     """Tokens spent by the model."""
 
@@ -446,6 +463,7 @@ class AnswerOut(_Out):
     verdict: Verdict
     citations: list[CitationOut]
     statements: list[StatementOut]
+    conflicts: list[ConflictOut]
     model: str
     effort: Effort
     prompt: str

@@ -11,6 +11,7 @@ from typing import Any
 from knowledge.models import (
     Answer,
     Citation,
+    Conflict,
     Conversation,
     Document,
     Feed,
@@ -103,6 +104,21 @@ def statement_json(statement: Statement) -> Json:
     }
 
 
+def conflict_json(conflict: Conflict) -> Json:
+    """Return documents that do not agree, each with its quote and its date."""
+    return {
+        "kind": conflict.kind.value,
+        "sides": [
+            {
+                "value": side.value,
+                "citation": citation_json(side.citation),
+                "dated_at": _moment(side.dated_at),
+            }
+            for side in conflict.sides
+        ],
+    }
+
+
 def answer_json(answer: Answer, stored: Stored | None = None) -> Json:
     """Return a whole answer, and where it is kept."""
     return {
@@ -110,6 +126,7 @@ def answer_json(answer: Answer, stored: Stored | None = None) -> Json:
         "verdict": answer.verdict.value,
         "citations": [citation_json(citation) for citation in answer.citations],
         "statements": [statement_json(statement) for statement in answer.statements],
+        "conflicts": [conflict_json(conflict) for conflict in answer.conflicts],
         "model": answer.model,
         "effort": answer.effort.value,
         "prompt": answer.prompt,

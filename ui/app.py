@@ -333,6 +333,8 @@ def _draw_text(answer: Answer) -> None:
     if answer.fallback_reason:
         st.html(parts.fallback_html(answer.fallback_reason))
     st.html(parts.answered_html(answer))
+    for conflict in answer.conflicts:
+        st.html(parts.conflict_html(conflict))
 
 
 def _by_number(citations: tuple[Citation, ...]) -> Iterator[tuple[int, list[Citation]]]:

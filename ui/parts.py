@@ -10,6 +10,8 @@ from knowledge.models import (
     Answer,
     Backing,
     Citation,
+    Conflict,
+    Side,
     Span,
     Staleness,
     SubmissionState,
@@ -170,6 +172,24 @@ def citation_html(
         f'{first.number}</div><div><div class="fn-title">{plain(first.title)}</div>'
         f'<div class="fn-place">{plain(place)}</div></div>'
         f"{quotes}{became}{_around(citations, passage)}</div>"
+    )
+
+
+def conflict_html(conflict: Conflict) -> str:
+    """Return documents that do not agree side by side, each with its date and its words."""
+    sides = "".join(map(_side, conflict.sides))
+    title = f"<b>Your documents do not agree on the {conflict.kind}</b>"
+    return f'<div class="fn-conflict" role="note">{title}<div class="fn-sides">{sides}</div></div>'
+
+
+def _side(side: Side) -> str:
+    cited = side.citation
+    dated = f"{side.dated_at:%Y-%m-%d}" if side.dated_at else "no date"
+    place = " · ".join([dated, _name(file_name(cited.uri), cited.page)])
+    return (
+        f'<div><div class="fn-title">{plain(side.value)}</div>'
+        f'<div class="fn-place">{plain(cited.title)}<br>{plain(place)}</div>'
+        f"<blockquote>{plain(cited.quote.strip())}</blockquote></div>"
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from datetime import datetime
 from enum import Enum
 from functools import lru_cache
 from types import UnionType
@@ -24,6 +25,8 @@ def plain(value: object) -> Any:  # noqa: ANN401 - whatever JSON holds
         return {name: plain(each) for name, each in value.items()}
     if isinstance(value, tuple | list):
         return [plain(each) for each in value]
+    if isinstance(value, datetime):
+        return value.isoformat()
     return value.value if isinstance(value, Enum) else value
 
 
@@ -43,6 +46,8 @@ def _made(hint: Any, part: Any) -> Any:  # noqa: ANN401
         return tuple(_made(inner[0], each) for each in part)
     if is_dataclass(hint):
         return noun(hint, part)  # type: ignore[arg-type]
+    if hint is datetime:
+        return datetime.fromisoformat(part)
     return hint(part) if isinstance(hint, type) and issubclass(hint, Enum) else part
 
 

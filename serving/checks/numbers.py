@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from knowledge.languages import ENGLISH
@@ -21,6 +21,8 @@ class Number:
     unit: str = ""
     """One name for all spellings; empty: unknown or none."""
     in_words: bool = False
+    at: int = field(default=0, compare=False)
+    """Where it begins in its text."""
 
 
 def numbers(text: str, language: str = ENGLISH, *, both: bool = False) -> list[Number]:
@@ -35,12 +37,14 @@ def numbers(text: str, language: str = ENGLISH, *, both: bool = False) -> list[N
     start = label.end() if (label := _LABEL.match(text)) else 0
     groups = ".," if both else "," if language == ENGLISH else "."
     figures = _FIGURE.finditer(text, start)
-    found = [(match.start(), _figure(match, text, groups)) for match in figures]
+    found = [_figure(match, text, groups) for match in figures]
     found += [
-        (at, Number(written, frozenset({value}), _unit(text, at, at + len(written)), in_words=True))
+        Number(
+            written, frozenset({value}), _unit(text, at, at + len(written)), in_words=True, at=at
+        )
         for at, written, value in spelled(text, language)
     ]
-    return [number for _, number in sorted(found, key=lambda each: each[0])]
+    return sorted(found, key=lambda number: number.at)
 
 
 def rounds(value: Decimal, exact: Decimal) -> bool:
@@ -114,7 +118,8 @@ def _figure(match: re.Match[str], text: str, groups: str) -> Number:
         for value in _read(figure, groups)
     )
     end = match.end()
-    return Number(text[match.start() : end].strip(), values, _unit(text, match.start(), end))
+    start = match.start()
+    return Number(text[start:end].strip(), values, _unit(text, start, end), at=start)
 
 
 def _plain(value: Decimal) -> Decimal:

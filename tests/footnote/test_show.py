@@ -48,6 +48,23 @@ def test_what_is_not_carried_is_told_with_the_reason() -> None:
     assert "1 sentence left out" in shown
 
 
+def test_documents_that_do_not_agree_are_told_side_by_side() -> None:
+    cited = ANSWER["citations"][0]  # type: ignore[index]
+    other = {**cited, "title": "Zoo", "page": None, "quote": "It is 7."}
+    sides = [
+        {"value": "7", "citation": other, "dated_at": "2026-05-01T10:00:00+00:00"},
+        {"value": "4211", "citation": cited, "dated_at": None},
+    ]
+    shown = show.answer({**ANSWER, "conflicts": [{"kind": "number", "sides": sides}]})
+    assert shown.splitlines()[4:9] == [
+        "  Documents do not agree:",
+        "  - 7: Zoo, 2026-05-01",
+        "      “It is 7.”",
+        "  - 4211: Herd, page 2",
+        "      “It is 4211 euros.”",
+    ]
+
+
 def test_not_knowing_is_said() -> None:
     unknown = {**ANSWER, "text": "", "citations": [], "verdict": "not_found"}
     assert "I do not know" in show.answer(unknown)

@@ -14,35 +14,37 @@ from knowledge.models import (
     Backing,
     Box,
     Citation,
+    Conflict,
     Effort,
     Exchange,
     Feedback,
     Rating,
     Reason,
+    Side,
     Span,
     Statement,
     Usage,
+    ValueKind,
     Verdict,
 )
 from knowledge.ports import Conversations
 
 WHEN = datetime(2026, 11, 1, 12, tzinfo=UTC)
+_CITED = Citation(
+    number=1,
+    document_id="d1",
+    title="Zebras \ud800",
+    uri="/zebra.txt",
+    revision_id="r1",
+    quote="The budget is 4211 euros.",
+    span=Span(4, 29),
+    support=0.75,
+    page=3,
+    box=Box(1, 2, 3.5, 4),
+)
 ANSWER = Answer(
     text="It is 4211 euros. [1]",
-    citations=(
-        Citation(
-            number=1,
-            document_id="d1",
-            title="Zebras \ud800",
-            uri="/zebra.txt",
-            revision_id="r1",
-            quote="The budget is 4211 euros.",
-            span=Span(4, 29),
-            support=0.75,
-            page=3,
-            box=Box(1, 2, 3.5, 4),
-        ),
-    ),
+    citations=(_CITED,),
     verdict=Verdict.PARTLY,
     model="gpt-oss-20b",
     effort=Effort.MEDIUM,
@@ -51,6 +53,15 @@ ANSWER = Answer(
     timings_ms={"total": 12.5},
     prompt="v7",
     statements=(Statement(Span(0, 21), (1,), Backing.PARTLY, 0.5, ("number:7",)),),
+    conflicts=(
+        Conflict(
+            ValueKind.NUMBER,
+            (
+                Side("4211", _CITED, WHEN),
+                Side("7", replace(_CITED, number=2, document_id="d2", quote="It is 7.")),
+            ),
+        ),
+    ),
 )
 DOWN = Feedback(Rating.DOWN, WHEN, Reason.WRONG, "No.", "It is 7.")
 

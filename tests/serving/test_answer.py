@@ -117,7 +117,9 @@ def test_a_stream_tells_passages_then_text_then_citations_then_the_answer() -> N
     assert answer.verdict is Verdict.ANSWERED
     assert [citation.quote for citation in answer.citations] == ["Soup costs three euro."]
     assert (answer.model, answer.extractive, answer.fallback_reason) == ("parrot", False, "")
-    assert list(answer.timings_ms) == ["retrieval", "first_delta", "verification", "total"]
+    assert list(answer.timings_ms) == [
+        *("retrieval", "first_delta", "verification", "conflicts", "total")
+    ]
 
 
 def test_usage_and_effort_are_told_and_reasoning_is_not() -> None:

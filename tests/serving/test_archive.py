@@ -20,6 +20,7 @@ from serving import schemas
 from serving.answer import Answerer
 from serving.api import create_app
 from serving.archive import Archive
+from serving.extractive import ExtractiveGenerator
 from tests.fakes import Parrot
 from tests.house import Keys, QuickHouse, bearer
 
@@ -218,6 +219,34 @@ def test_an_answer_that_builds_on_a_lost_one_is_lost_with_it(talk: Talk) -> None
     talk.house.intake.set_access(first, frozenset({"u:nobody"}))
     assert [each["withheld"] for each in talk.opened(conversation)["exchanges"]] == [True, True]
     talk.house.intake.set_access(first, ALICE.tokens())
+
+
+def test_documents_that_did_not_agree_are_shown_while_all_stand_as_they_did(talk: Talk) -> None:
+    first = "The elephant parade of the zoo begins at 9 in the morning."
+    cited = talk.house.take_in("parade.txt", first, ALICE)
+    other = talk.house.take_in("posters.txt", first.replace("9", "11"), ALICE)
+    quotes = Answerer(retriever=talk.house.retriever, generator=ExtractiveGenerator(0.0))
+    asked = {"question": "How late does the elephant parade begin?", "conversation": "new"}
+    narrowed = {"document_ids": [cited, other]}
+    told = talk.over(answerer=quotes).post("/v1/ask", json=asked | narrowed).json()
+    (conflict,) = told["conflicts"]
+    assert {side["value"] for side in conflict["sides"]} == {"9", "11"}
+    assert all(side["dated_at"] for side in conflict["sides"])
+
+    def shown() -> list[Json]:
+        reply = talk.client.get(f"/v1/answers/{told['stored']['answer']}").json()
+        schemas.ExchangeOut.model_validate(reply)
+        found: list[Json] = reply["answer"]["conflicts"]
+        return found
+
+    assert shown() == told["conflicts"]
+    for hidden in (cited, other):
+        talk.house.intake.set_access(hidden, frozenset({"u:nobody"}))
+        assert shown() == []
+        talk.house.intake.set_access(hidden, ALICE.tokens())
+    assert shown() == told["conflicts"]
+    talk.house.take_in("posters.txt", first, ALICE)
+    assert shown() == []
 
 
 def test_a_document_that_changed_shows_how_it_did(talk: Talk) -> None:

@@ -1,10 +1,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
-from knowledge.models import Backing, Span, Statement, SubmissionState, Verdict
+from knowledge.models import (
+    Backing,
+    Conflict,
+    Side,
+    Span,
+    Statement,
+    SubmissionState,
+    ValueKind,
+    Verdict,
+)
 from tests.ui import scripted
 from tests.ui.judge import FORMS, foreign_nodes, shown_text
 from ui import parts
@@ -37,6 +47,7 @@ def test_no_piece_of_the_page_lets_text_from_outside_do_more_than_stand_there(fo
         parts.fallback_html(form),
         parts.notice_html("No", form, error=True),
         parts.citation_html([inside], passage),
+        parts.conflict_html(Conflict(ValueKind.NAME, (Side(form, citation), Side(form, inside)))),
         parts.documents_html([Listed("id", form, form, form)]),
         parts.uploads_html([Upload("id", form, SubmissionState.FAILED, form)]),
         parts.section_html(form),
@@ -108,6 +119,18 @@ def test_a_sentence_that_no_source_carries_is_labelled_where_it_ends() -> None:
     assert html.index("15 euro") < html.index("not in the source</span>") < html.index("Bye")
     assert "the number 15 is not in the source" in html
     assert "<b>" not in html
+
+
+def test_documents_that_do_not_agree_stand_side_by_side_with_their_dates() -> None:
+    when = datetime(2026, 5, 1, 10, tzinfo=UTC)
+    sides = (Side("28", CITED, when), Side("<b>25</b>", replace(CITED, title="Old")))
+    html = parts.conflict_html(Conflict(ValueKind.NUMBER, sides))
+
+    text = shown_text(html)
+    assert "do not agree on the number" in text
+    assert "2026-05-01 · handbook.pdf, page 2" in text and "no date" in text
+    assert html.count(f"<blockquote>{scripted.QUOTE}</blockquote>") == 2
+    assert html.index("28") < html.index("25") and "<b>25" not in html
 
 
 def test_what_was_left_out_is_said() -> None:
