@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean, pstdev
 
 from serving.answerable import Weights
 
@@ -39,20 +41,37 @@ class Point:
 def fit(examples: Sequence[Example], embedder: str) -> Weights:
     """Return the weights that fit all examples, with the threshold of even odds."""
     from sklearn.linear_model import LogisticRegression
-    from sklearn.preprocessing import StandardScaler
 
-    scaler = StandardScaler().fit([each.features for each in examples])
+    means, scales = zip(
+        *map(_spread, zip(*(e.features for e in examples), strict=True)), strict=True
+    )
     model = LogisticRegression(C=STRENGTH, max_iter=3000)
-    scaled = scaler.transform([each.features for each in examples])
-    model.fit(scaled, [each.answered for each in examples])
+    model.fit(
+        [
+            [
+                0.0 if math.isnan(value) else (value - mean) / scale
+                for value, mean, scale in zip(each.features, means, scales, strict=True)
+            ]
+            for each in examples
+        ],
+        [each.answered for each in examples],
+    )
     return Weights(
         embedder=embedder,
-        means=tuple(map(float, scaler.mean_)),
-        scales=tuple(map(float, scaler.scale_)),
+        means=means,
+        scales=scales,
         weights=tuple(map(float, model.coef_[0])),
         bias=float(model.intercept_[0]),
         threshold=0.5,
     )
+
+
+def _spread(values: Sequence[float]) -> tuple[float, float]:
+    """Return mean and standard deviation of what is a number; 0 and 1 where that says nothing."""
+    known = [value for value in values if not math.isnan(value)]
+    if not known:
+        return 0.0, 1.0
+    return fmean(known), pstdev(known) or 1.0
 
 
 def held_out(examples: Sequence[Example], *, seed: int = 0) -> list[float]:

@@ -29,6 +29,8 @@ PASSAGES = 8
 SENTENCES = 16
 """Of them, those with the most words of the question."""
 FEWEST_WORDS = 4
+FEWEST_TO_COMPARE = 4
+"""Passages, or sentences."""
 ELSEWHERE = 30
 """Sentences taken to exist beyond: in a tiny context, too, a word that occurs is not common."""
 WINDOW = 25
@@ -75,6 +77,7 @@ class Weights:
             for value, mean, scale, weight in zip(
                 features, self.means, self.scales, self.weights, strict=True
             )
+            if not math.isnan(value)
         )
         return 1 / (1 + math.exp(-max(-60.0, min(60.0, self.bias + sum(scaled)))))
 
@@ -123,6 +126,9 @@ class Answerability:
 def features(context: Context, embedder: Embedder, vectors: Vectors) -> tuple[float, ...] | None:
     """Return the values of `FEATURES`; None where no passage holds a sentence.
 
+    What compares passages or sentences is not a number where there are too few of them to compare,
+    and counts for nothing then: a collection may be small.
+
     Of a follow-up both readings count, with what was asked before and without it: for each feature
     the greater value.
     """
@@ -134,7 +140,7 @@ def features(context: Context, embedder: Embedder, vectors: Vectors) -> tuple[fl
     readings = [_Reading(question, passages, sentences) for question in asked]
     made = _embedded(readings, passages, embedder, vectors)
     each = [reading.features(made) for reading in readings]
-    return tuple(map(max, *each)) if len(each) > 1 else each[0]
+    return tuple(map(_greater, *each)) if len(each) > 1 else each[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,19 +212,21 @@ class _Reading:
         whole = made.passages
         near = _falling(_dot(asked, vector) for vector in whole)
         yield near[0]
-        yield near[0] - _mean(near[1:6]) if len(near) > 1 else 0.0
-        yield max(_aspects(asked, whole, _middle(whole))) if len(whole) > 1 else 0.0
+        several = len(whole) >= FEWEST_TO_COMPARE
+        yield near[0] - _mean(near[1:6]) if several else math.nan
+        yield max(_aspects(asked, whole, _middle(whole))) if several else math.nan
         beside = _without(asked, title)
         yield max(_cosine(beside, _without(vector, title)) for vector in whole)
         nearness = [_dot(asked, vector) for vector in said]
         near = _falling(nearness)
         yield near[0]
         yield _mean(near[:3])
-        yield _mean(_falling(_aspects(asked, said, _middle(said)))[:3])
+        many = len(said) >= FEWEST_TO_COMPARE
+        yield _mean(_falling(_aspects(asked, said, _middle(said)))[:3]) if many else math.nan
         yield _mean(_falling(_cosine(beside, _without(vector, title)) for vector in said)[:3])
-        yield self._share_of_best(nearness)
-        yield near[0] - near[1] if len(near) > 1 else 0.0
-        yield self._aspect_in_passage(asked, said, nearness)
+        yield self._share_of_best(nearness) if several else math.nan
+        yield near[0] - near[1] if many else math.nan
+        yield self._aspect_in_passage(asked, said, nearness) if many else math.nan
 
     def _share_of_best(self, nearness: Sequence[float]) -> float:
         weights = [math.exp((near - max(nearness)) / SHARPNESS) for near in nearness]
@@ -273,8 +281,9 @@ class _Reading:
 
     def _by_scores(self) -> Iterator[float]:
         scores = [passage.score for passage in self._passages]
-        yield scores[0] - _mean(scores[1:6]) if len(scores) > 1 else 0.0
-        yield scores[0] - scores[-1]
+        several = len(scores) >= FEWEST_TO_COMPARE
+        yield scores[0] - _mean(scores[1:6]) if several else math.nan
+        yield scores[0] - scores[-1] if several else math.nan
 
 
 def _most_alike(sentences: Sequence[_Sentence], asked: frozenset[str]) -> list[_Sentence]:
@@ -325,6 +334,11 @@ def _cosine(one: Vector, other: Vector) -> float:
 def _dot(one: Vector, other: Vector) -> float:
     total: float = sum(map(mul, one, other))
     return total
+
+
+def _greater(one: float, other: float) -> float:
+    """Return the greater of two values; one that is no number loses."""
+    return other if math.isnan(one) or other > one else one
 
 
 def _falling(values: Iterator[float] | Sequence[float]) -> list[float]:

@@ -40,7 +40,7 @@ def test_bytes_come_back_by_their_digest(blobs: FolderBlobs) -> None:
 
 @given(data=st.binary(max_size=200))
 def test_any_bytes_come_back(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
-    blobs = FolderBlobs(tmp_path_factory.getbasetemp() / "any")
+    blobs = FolderBlobs(tmp_path_factory.mktemp("any"))
 
     digest, size = blobs.put(io.BytesIO(data), limit=200)
 

@@ -48,7 +48,7 @@ def test_every_context_has_a_probability(asked: str, texts: list[str], history: 
     values = features(found, EMBEDDER, unknown)
     if values is not None:
         assert len(values) == len(FEATURES)
-        assert all(map(math.isfinite, values))
+        assert not any(map(math.isinf, values))
     judge = Answerability(read_weights(SHIPPED), EMBEDDER, unknown)
     assert 0 <= judge.probability(found) <= 1
 
@@ -97,7 +97,8 @@ def test_a_follow_up_counts_as_the_better_of_its_readings() -> None:
     both = features(replace(asked, question=before), EMBEDDER, unknown)
     assert alone is not None
     assert both is not None
-    assert all(with_history >= without for with_history, without in zip(both, alone, strict=True))
+    for with_history, without in zip(both, alone, strict=True):
+        assert with_history >= without or math.isnan(without)
 
 
 def test_quotes_are_an_answer_only_where_the_passages_answer() -> None:
@@ -126,6 +127,22 @@ def test_anything_else_is_a_matter_of_configuration(tmp_path: Path, written: str
         read_weights(path)
 
 
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        ("The notice period is eleven weeks.", "How long is the notice period?"),
+        ("The gate code is 4711. Deliveries ring twice.", "What is the gate code?"),
+        ("# Canteen\n\nSoup costs three euro. Tea is free.", "What does soup cost?"),
+    ],
+)
+def test_one_short_document_is_enough_for_an_answer(text: str, asked: str) -> None:
+    from knowledge.embedding.embedder import SentenceTransformerEmbedder
+
+    judge = Answerability(read_weights(SHIPPED), SentenceTransformerEmbedder(), unknown)
+    assert judge.answers(context(asked, text))
+    assert judge.probability(context("Who painted the ceiling in 1512?", text)) < 0.2
+
+
 def test_the_weights_that_ship_tell_an_answer_from_what_is_only_about_the_same() -> None:
     from knowledge.embedding.embedder import SentenceTransformerEmbedder
 
@@ -139,4 +156,4 @@ def test_the_weights_that_ship_tell_an_answer_from_what_is_only_about_the_same()
     answering = passage("New employees have thirty days of leave a year.", rank=1, document="c")
     without = judge.probability(Context(question, about))
     with_answer = judge.probability(Context(question, (answering, *about)))
-    assert with_answer > 0.5 > without
+    assert with_answer > without + 0.3
