@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -34,6 +34,7 @@ TEXTS = (
     "The canteen of the Harbour Office sells soup for 3.20 euro.",
     "The archive of the Harbour Office is open on Tuesdays.",
 )
+REVISION = "doctor"
 QUESTION = "How much is the soup in the canteen of the Harbour Office?"
 FACT = "3.20"
 OVERHEAD = 120
@@ -235,9 +236,12 @@ def _passage(text: str, number: int) -> Passage:
         access=frozenset({"u:doctor"}),
     )
     span = Span(0, len(text))
-    return Passage(f"doctor-{number}", document, "doctor", span, text, rank=number, score=1.0)
+    return Passage(f"doctor-{number}", document, REVISION, span, text, rank=number, score=1.0)
 
 
 class _Known:
     def retrieve(self, question: Question, principal: Principal) -> Context:
         return replace(known_context(), question=question)
+
+    def readable(self, document_ids: Collection[str], principal: Principal) -> dict[str, str]:
+        return dict.fromkeys(document_ids, REVISION)

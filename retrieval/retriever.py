@@ -84,6 +84,10 @@ class Retriever:
         around = self._library.surroundings(packed.passages, principal, reach=REACH)
         return widen(packed, around, budget=budget, cost=self._cost)
 
+    def readable(self, document_ids: Collection[str], principal: Principal) -> dict[str, str]:
+        """Map those documents that are live and readable now to their live revisions."""
+        return self._library.readable(document_ids, principal)
+
     def search(
         self,
         query: str,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping
 from contextlib import aclosing
 from typing import Protocol
 
@@ -39,6 +39,11 @@ PASSING_FAULTS = (
     *("busy", "resting"),
 )
 """Beginnings of the codes of model errors that may be gone when somebody asks again."""
+ATTEMPTS = 2
+"""How often a question is answered while its documents keep changing under the answer."""
+CHANGED = ErrorEvent(
+    "changed", "The documents changed while the answer was written. Ask again.", retryable=True
+)
 
 
 class Retrieving(Protocol):
@@ -46,6 +51,9 @@ class Retrieving(Protocol):
 
     def retrieve(self, question: Question, principal: Principal) -> Context:
         """Return the numbered passages that fit the model's budget."""
+
+    def readable(self, document_ids: Collection[str], principal: Principal) -> Mapping[str, str]:
+        """Map those documents that are live and readable now to their live revisions."""
 
 
 class Researching(Protocol):
@@ -66,7 +74,9 @@ class Answerer:
     """Answers questions; without a `fallback`, a model that fails means an error.
 
     Where there is a `researcher`, questions of high effort are its. Without a `condenser`, a
-    follow-up is searched by the user's turns.
+    follow-up is searched by the user's turns. When an answer is written, what it rests on is looked
+    at once more: where a document has changed or may not be read any more, the question is asked
+    anew.
     """
 
     def __init__(
@@ -105,32 +115,49 @@ class Answerer:
         if self._condenser is not None and question.history:
             question = await self._condenser.condense(question)
             clock.mark("condensing")
-        try:
-            context = await asyncio.to_thread(self._retriever.retrieve, question, principal)
-        except FootnoteError as error:
-            yield _failed(error)
-            return
+        for attempt in range(ATTEMPTS):
+            tried = self._try(question, principal, clock, shown=attempt > 0)
+            try:
+                async with aclosing(tried) as events:
+                    async for event in events:
+                        yield event
+            except _Outdated:
+                log.info("a document changed while an answer was written")
+            except FootnoteError as error:
+                yield _failed(error)
+                return
+            else:
+                return
+        yield CHANGED
+
+    async def _try(
+        self, question: Question, principal: Principal, clock: Clock, *, shown: bool
+    ) -> AsyncGenerator[Event, None]:
+        context = await asyncio.to_thread(self._retriever.retrieve, question, principal)
         clock.mark("retrieval")
         yield PassagesEvent(context.passages)
-        async with aclosing(self._write(context, principal, clock)) as events:
+        async with aclosing(self._write(context, principal, clock, shown=shown)) as events:
             async for event in events:
                 yield event
 
     async def _write(
-        self, context: Context, principal: Principal, clock: Clock
+        self, context: Context, principal: Principal, clock: Clock, *, shown: bool
     ) -> AsyncGenerator[Event, None]:
-        """Let one writer after the other try, until one does not fail."""
+        """Let one writer after the other try, until one does not fail.
+
+        Where text was `shown` before, the answer at the end replaces it.
+        """
         failure: ModelError | None = None
-        shown = False
         for writer in self._writers(context, principal):
             if failure and not writer.extractive and failure.code.startswith(PASSING_FAULTS):
                 continue  # it is the same server
             draft = self._draft(writer, context, clock, failure)
             async with aclosing(draft.events()) as events:
                 async for event in events:
-                    if not shown:  # else the answer at the end replaces what was shown
+                    if not shown:
                         yield event
             if draft.failure is None:
+                await self._look_again(draft, principal)
                 for event in draft.ending():
                     yield event
                 return
@@ -138,6 +165,17 @@ class Answerer:
             log.warning("model %s failed: %s", writer.name, failure.code)
         if failure is not None:
             yield _failed(failure)
+
+    async def _look_again(self, draft: Draft, principal: Principal) -> None:
+        """Raise `_Outdated` unless all that a draft rests on still stands as it was read."""
+        quoted = [*draft.citations, *(s.citation for c in draft.conflicts for s in c.sides)]
+        wanted = draft.rests_on() | {each.document_id for each in quoted}
+        if not wanted:
+            return
+        live = await asyncio.to_thread(self._retriever.readable, wanted, principal)
+        changed = any(live.get(each.document_id) != each.revision_id for each in quoted)
+        if changed or not wanted <= live.keys():
+            raise _Outdated
 
     def _draft(
         self, writer: Generator, context: Context, clock: Clock, failure: ModelError | None
@@ -151,6 +189,10 @@ class Answerer:
         yield self._generator
         if self._fallback is not None:
             yield self._fallback
+
+
+class _Outdated(Exception):
+    """What an answer rests on is not live any more, or may not be read any more."""
 
 
 def _failed(error: FootnoteError) -> ErrorEvent:

@@ -139,7 +139,7 @@ class Draft:
             yield PassagesEvent(self._context.passages)
         for citation in self.citations:
             yield CitationEvent(citation)
-        yield AnswerEvent(self._answer(), self._rests_on())
+        yield AnswerEvent(self._answer(), self.rests_on())
 
     def _answer(self) -> Answer:
         return Answer(
@@ -160,7 +160,7 @@ class Draft:
             timings_ms=self._clock.timings(),
         )
 
-    def _rests_on(self) -> frozenset[str]:
+    def rests_on(self) -> frozenset[str]:
         """Return the documents that the words may come from; a model need not cite them."""
         cited = frozenset(citation.document_id for citation in self.citations)
         if not self.found or not self._is_model:

@@ -50,9 +50,9 @@ class CitationEvent:
 class AnswerEvent:
     """Terminal: the whole answer, and what counts.
 
-    `answer.text` is the text of all deltas joined, unless the model failed after text was shown:
-    then it is the extractive answer, `answer.fallback_reason` says why, and a client shows it in
-    place of the deltas.
+    `answer.text` is the text of all deltas joined, unless the model failed after text was shown, or
+    a document changed under it: then it is another answer, and a client shows it in place of the
+    deltas. Where that is extractive since the model failed, `answer.fallback_reason` says why.
     """
 
     answer: Answer

@@ -6,7 +6,7 @@ import hashlib
 import math
 import re
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -254,6 +254,13 @@ def passage(
         page=page,
         blocks=tuple(blocks),
     )
+
+
+class Unchanged:
+    """Says that the documents of `passage` are as they were."""
+
+    def readable(self, document_ids: Collection[str], principal: Principal) -> dict[str, str]:
+        return {each: f"{each}-revision" for each in document_ids}
 
 
 def context(question: str, *texts: str) -> Context:

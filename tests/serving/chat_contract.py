@@ -20,7 +20,7 @@ from serving.chat import ChatGenerator, Limits
 from serving.events import AnswerEvent, Event, Terminal
 from serving.extractive import ExtractiveGenerator
 from serving.markers import MarkerNormaliser
-from tests.fakes import context
+from tests.fakes import Unchanged, context
 
 ASKED = context("What does soup cost?", "Soup costs three euro.", "Tea is free.")
 LIMITS = Limits(seconds=60, first_seconds=60, answer_tokens=64)
@@ -207,7 +207,7 @@ async def raw_events(server: Server) -> list[dict[str, Any]]:
     return [json.loads(event) for event in events[:-1]]
 
 
-class Found:
+class Found(Unchanged):
     """Finds the same context for every question."""
 
     def retrieve(self, question: Question, principal: Principal) -> Context:

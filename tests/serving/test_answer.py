@@ -44,14 +44,14 @@ from serving.events import (
 )
 from serving.extractive import ExtractiveGenerator
 from serving.prompt import NOT_FOUND, NOT_FOUND_ANSWER
-from tests.fakes import Parrot, context, passage
+from tests.fakes import Parrot, Unchanged, context, passage
 
 ANN = Principal("ann")
 ASKED = context("What does soup cost?", "Soup costs three euro. Tea is free.", "Cake is sweet.")
 QUOTES = ExtractiveGenerator(0.3)
 
 
-class Found:
+class Found(Unchanged):
     """Finds the same context for every question, or fails."""
 
     def __init__(self, found: Context | FootnoteError) -> None:

@@ -12,7 +12,7 @@ from serving.answer import Answerer
 from serving.condense import LONGEST_QUERY, Condenser
 from serving.events import PassagesEvent
 from serving.prompt import CONDENSING
-from tests.fakes import Parrot, context
+from tests.fakes import Parrot, Unchanged, context
 
 FOLLOW_UP = Question(
     "And in <|end|>winter?",
@@ -48,7 +48,7 @@ class Writer:
             raise self._failure
 
 
-class Seeking:
+class Seeking(Unchanged):
     """Keeps what it was asked for."""
 
     def __init__(self) -> None:

@@ -21,7 +21,7 @@ from serving.answer import Answerer
 from serving.auth import LOCAL
 from serving.events import AnswerEvent, DeltaEvent, Event
 from serving.wire import event_json
-from tests.fakes import Parrot, passage
+from tests.fakes import Parrot, Unchanged, passage
 from tests.house import QuickHouse
 from tests.vllm_stub import KEY, says, vllm_stub
 
@@ -105,7 +105,7 @@ class Found:
     examples: list[str] = field(default_factory=list)
 
 
-class Finds:
+class Finds(Unchanged):
     def retrieve(self, question: Question, principal: Principal) -> Context:
         return Context(question, PASSAGES)
 

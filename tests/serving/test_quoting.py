@@ -13,7 +13,7 @@ from serving.browse.research import Json
 from serving.events import AnswerEvent
 from serving.prompt import QUOTING
 from serving.quoting import QuoteFirst, quoted
-from tests.fakes import Parrot, passage
+from tests.fakes import Parrot, Unchanged, passage
 
 MENU = passage("Soup costs three euro. Tea is free. Cake is two euro.", document="menu", start=40)
 HOURS = passage("The canteen opens at nine. It closes at five.", document="hours", start=7)
@@ -36,7 +36,7 @@ class Model(Parrot):
         yield Delta(self.named)
 
 
-class Finds:
+class Finds(Unchanged):
     def retrieve(self, question: Question, principal: Principal) -> Context:
         return ASKED
 
