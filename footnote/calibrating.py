@@ -70,6 +70,8 @@ def _calibrate(house: House, wish: Wish, say: Callable[[str], None]) -> int:
         kept = replace(weights, threshold=chosen.threshold)
         path.write_text(kept.written() + "\n", encoding="utf-8")
         print(f"\nKept in {path}; a running service takes it up when it starts again.")
+        print("Where others serve from another data folder, copy the file there, or set for them:")
+        print(f"FOOTNOTE_ANSWERABLE={chosen.threshold:g}")
     return 0
 
 

@@ -209,6 +209,9 @@ class Settings(BaseSettings):
         le=1,
         description="Least probability that it is answered; empty: what `calibrate` chose.",
     )
+    model_if_answerable: bool = Field(
+        False, description="Whether the model, too, is only asked from that probability on."
+    )
     support_threshold: float = Field(
         0.45, ge=0, le=1, description="Weakest support at which the extractive writer answers."
     )

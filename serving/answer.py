@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Collection, Iterator, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import aclosing
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from knowledge.errors import (
@@ -30,6 +31,7 @@ from serving.events import (
     PassagesEvent,
     Terminal,
 )
+from serving.judging import Judging
 from serving.verify import Verifier
 
 log = logging.getLogger(__name__)
@@ -70,33 +72,25 @@ class Condensing(Protocol):
         """Return the question with that query, or as it is."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class Answerer:
     """Answers questions; without a `fallback`, a model that fails means an error.
 
     Where there is a `researcher`, questions of high effort are its. Without a `condenser`, a
     follow-up is searched by the user's turns. When an answer is written, what it rests on is looked
     at once more: where a document has changed or may not be read any more, the question is asked
-    anew.
+    anew. With a `judge`, a model is only asked where the passages are likely to answer; at high
+    effort it always is, since it looks further.
     """
 
-    def __init__(
-        self,
-        *,
-        retriever: Retrieving,
-        generator: Generator,
-        fallback: Generator | None = None,
-        researcher: Researching | None = None,
-        condenser: Condensing | None = None,
-        verifier: Verifier | None = None,
-        unsupported: Unsupported = Unsupported.MARK,
-    ) -> None:
-        self._retriever = retriever
-        self._generator = generator
-        self._fallback = fallback
-        self._researcher = researcher
-        self._condenser = condenser
-        self._verifier = verifier or Verifier()
-        self._unsupported = unsupported
+    retriever: Retrieving
+    generator: Generator
+    fallback: Generator | None = None
+    researcher: Researching | None = None
+    condenser: Condensing | None = None
+    verifier: Verifier = field(default_factory=Verifier)
+    unsupported: Unsupported = Unsupported.MARK
+    judge: Judging | None = None
 
     async def answer(self, question: Question, principal: Principal) -> Terminal:
         """Return the last event of `stream`."""
@@ -112,8 +106,8 @@ class Answerer:
         Closing the stream early stops the model.
         """
         clock = Clock()
-        if self._condenser is not None and question.history:
-            question = await self._condenser.condense(question)
+        if self.condenser is not None and question.history:
+            question = await self.condenser.condense(question)
             clock.mark("condensing")
         for attempt in range(ATTEMPTS):
             tried = self._try(question, principal, clock, shown=attempt > 0)
@@ -133,7 +127,7 @@ class Answerer:
     async def _try(
         self, question: Question, principal: Principal, clock: Clock, *, shown: bool
     ) -> AsyncGenerator[Event, None]:
-        context = await asyncio.to_thread(self._retriever.retrieve, question, principal)
+        context = await asyncio.to_thread(self.retriever.retrieve, question, principal)
         clock.mark("retrieval")
         yield PassagesEvent(context.passages)
         async with aclosing(self._write(context, principal, clock, shown=shown)) as events:
@@ -148,7 +142,7 @@ class Answerer:
         Where text was `shown` before, the answer at the end replaces it.
         """
         failure: ModelError | None = None
-        for writer in self._writers(context, principal):
+        for writer in await asyncio.to_thread(self._writers, context, principal):
             if failure and not writer.extractive and failure.code.startswith(PASSING_FAULTS):
                 continue  # it is the same server
             draft = self._draft(writer, context, clock, failure)
@@ -172,7 +166,7 @@ class Answerer:
         wanted = draft.rests_on() | {each.document_id for each in quoted}
         if not wanted:
             return
-        live = await asyncio.to_thread(self._retriever.readable, wanted, principal)
+        live = await asyncio.to_thread(self.retriever.readable, wanted, principal)
         changed = any(live.get(each.document_id) != each.revision_id for each in quoted)
         if changed or not wanted <= live.keys():
             raise _Outdated
@@ -180,15 +174,17 @@ class Answerer:
     def _draft(
         self, writer: Generator, context: Context, clock: Clock, failure: ModelError | None
     ) -> Draft:
-        policy = Unsupported.MARK if writer.extractive else self._unsupported
-        return Draft(writer, context, clock, self._verifier, policy, stands_in_for=failure)
+        policy = Unsupported.MARK if writer.extractive else self.unsupported
+        return Draft(writer, context, clock, self.verifier, policy, stands_in_for=failure)
 
-    def _writers(self, context: Context, principal: Principal) -> Iterator[Generator]:
-        if self._researcher is not None and context.question.effort is Effort.HIGH:
-            yield self._researcher.begin(context, principal)
-        yield self._generator
-        if self._fallback is not None:
-            yield self._fallback
+    def _writers(self, context: Context, principal: Principal) -> list[Generator]:
+        """Return who may write, in turn; where the passages will not answer, only quotes."""
+        quotes = [] if self.fallback is None else [self.fallback]
+        if self.researcher is not None and context.question.effort is Effort.HIGH:
+            return [self.researcher.begin(context, principal), self.generator, *quotes]
+        if self.judge is not None and quotes and not self.judge.answers(context):
+            return quotes
+        return [self.generator, *quotes]
 
 
 class _Outdated(Exception):

@@ -7,13 +7,13 @@ import math
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from knowledge.models import Context, Delta
 from knowledge.ports import Embedder
 from knowledge.terms import terms
 from retrieval.retriever import condense
 from serving.cite import quotable
+from serving.judging import Judging
 from serving.markers import plain
 
 # Chosen on the question set described in docs/measurements.md, section "Abstention".
@@ -53,13 +53,6 @@ class Candidate:
     def order(self) -> float:
         """Sort by support, and by the passage's rank where that is near."""
         return RANK_PENALTY * self.number - self.support
-
-
-class Judging(Protocol):
-    """Tells whether a context answers its question."""
-
-    def answers(self, context: Context) -> bool:
-        """Say so; synchronous."""
 
 
 class ExtractiveGenerator:

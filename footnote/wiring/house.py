@@ -92,6 +92,7 @@ class House(Upkeep):
             condenser=self._condenser(self.model),
             verifier=self._verifier(),
             unsupported=Unsupported(self.settings.unsupported),
+            judge=self.answerability if self.settings.model_if_answerable else None,
         )
 
     def _verifier(self) -> Verifier:

@@ -102,6 +102,45 @@ def shown(told: Sequence[Event]) -> str:
     return "".join(event.text for event in told if isinstance(event, DeltaEvent))
 
 
+class Doubting:
+    """Believes that no passages answer anything."""
+
+    def answers(self, context: Context) -> bool:
+        return False
+
+
+def test_a_model_is_not_asked_where_a_judge_says_that_nothing_answers() -> None:
+    model, judge = Parrot("Soup costs three euro [1]."), Doubting()
+    quotes = ExtractiveGenerator(0.3, judge=judge)
+    sparing = Answerer(retriever=Found(ASKED), generator=model, fallback=quotes, judge=judge)
+    told = asyncio.run(sparing.answer(ASKED.question, ANN))
+
+    assert isinstance(told, AnswerEvent)
+    assert (told.answer.verdict, told.answer.fallback_reason) == (Verdict.NOT_FOUND, "")
+    assert not model.contexts
+    asyncio.run(replace(sparing, judge=None).answer(ASKED.question, ANN))
+    assert len(model.contexts) == 1
+
+
+def test_a_model_that_looks_further_is_asked_all_the_same() -> None:
+    model = Parrot("Soup costs three euro [1].")
+
+    class Further:
+        def begin(self, context: Context, principal: Principal) -> Generator:
+            return model
+
+    asked = replace(ASKED, question=replace(ASKED.question, effort=Effort.HIGH))
+    answerer = Answerer(
+        retriever=Found(asked),
+        generator=Parrot(),
+        fallback=QUOTES,
+        researcher=Further(),
+        judge=Doubting(),
+    )
+    asyncio.run(answerer.answer(asked.question, ANN))
+    assert len(model.contexts) == 1
+
+
 def test_a_stream_tells_passages_then_text_then_citations_then_the_answer() -> None:
     told = events(Parrot("Soup costs ", "three euro 【", "1†L1】."))
     assert [type(event) for event in told] == [
