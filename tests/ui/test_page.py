@@ -79,6 +79,9 @@ def test_a_file_is_added_and_answers_with_its_quote(tab: Page, tmp_path: Path) -
         expect(tab.get_by_text("Ask about 4 documents")).to_be_visible()
 
         ask(tab, "How do I back up an embedded installation?")
+        expect(tab.locator(".fn-verdict")).to_have_count(
+            1
+        )  # for a moment, what is redrawn is twice
         expect(tab.locator(".fn-verdict")).to_have_text("Answered from your documents")
         expect(tab.locator(".fn-answer .fn-mark").first).to_have_text("1")
         note = tab.locator(".fn-note").first
