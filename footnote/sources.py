@@ -11,6 +11,7 @@ from typing import Any
 from footnote import show
 from footnote.desk import Desk, open_desk
 from footnote.ingesting import json_line, printed, report
+from knowledge.durations import duration
 from knowledge.errors import ConfigurationError, FootnoteError
 from knowledge.settings import Settings
 
@@ -118,7 +119,7 @@ def brief(source: Json) -> str:
     if source["synced_at"]:
         said.append(f"as of {_ago(source['synced_at'])}")
     if fresh["p50"] is not None:
-        said.append(f"fresh within {_span(fresh['p50'])} (p95 {_span(fresh['p95'])})")
+        said.append(f"fresh within {duration(fresh['p50'])} (p95 {duration(fresh['p95'])})")
     return ", ".join(said) + (f": {source['error']}" if source["error"] else "")
 
 
@@ -183,7 +184,7 @@ def _is_path(uri: str) -> bool:
 
 def _row(source: Json) -> list[str]:
     fresh = source["freshness"]
-    delays = "" if fresh["p50"] is None else f"{_span(fresh['p50'])} / {_span(fresh['p95'])}"
+    delays = "" if fresh["p50"] is None else f"{duration(fresh['p50'])} / {duration(fresh['p95'])}"
     synced = _ago(source["synced_at"]) if source["synced_at"] else "never"
     return [
         source["name"],
@@ -206,16 +207,4 @@ def _errors(sources: Sequence[Json]) -> str:
 
 def _ago(moment: str) -> str:
     passed = (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
-    return f"{_span(max(passed, 0.0))} ago"
-
-
-def _span(seconds: float) -> str:
-    """Write a time in the largest unit that is not below two.
-
-    >>> _span(0.4), _span(61), _span(7300), _span(200000)
-    ('0.4 s', '61 s', '2 h', '2 d')
-    """
-    for unit, size in reversed(_UNITS.items()):
-        if seconds >= 2 * size and size > 1:
-            return f"{seconds / size:.0f} {unit if unit != 'm' else 'min'}"
-    return f"{seconds:.1f} s" if seconds < 1 else f"{seconds:.0f} s"
+    return f"{duration(max(passed, 0.0))} ago"

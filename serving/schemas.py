@@ -302,10 +302,14 @@ class SourceChangeIn(_In):
 
 
 class SyncIn(_In):
-    """How to sync: `dry_run` only tells; `allow_removals` also when most items are gone."""
+    """How to sync: `dry_run` only tells; `allow_removals` also when most items are gone.
+
+    Without `wait`, whoever syncs by schedule does it next, which needs neither of the two.
+    """
 
     allow_removals: StrictBool = False
     dry_run: StrictBool = False
+    wait: StrictBool = True
 
 
 class ReindexIn(_In):

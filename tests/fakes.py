@@ -6,7 +6,7 @@ import hashlib
 import math
 import re
 import threading
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -22,9 +22,12 @@ from knowledge.models import (
     Document,
     Embedding,
     Exchange,
+    Feed,
     Feedback,
     Filters,
+    Freshness,
     Hit,
+    IngestEvent,
     Job,
     JobState,
     Passage,
@@ -34,6 +37,7 @@ from knowledge.models import (
     Refused,
     Span,
     SparseVector,
+    derive_id,
 )
 from knowledge.text import words
 
@@ -272,7 +276,7 @@ def context(question: str, *texts: str) -> Context:
 
 
 class FakeJobs:
-    """The `Jobs` door over a dict; whoever owns a job may do anything to it."""
+    """The `Jobs` door over a dict; who owns a job may do anything to it, and so may an `admin`."""
 
     def __init__(self, *jobs: Job) -> None:
         self.kept = {job.id: job for job in jobs}
@@ -282,11 +286,12 @@ class FakeJobs:
         self, principal: Principal, *, states: Iterable[JobState] = (), limit: int = 100
     ) -> list[Job]:
         wanted = set(states) or set(JobState)
-        return [j for j in self.kept.values() if j.state in wanted and j.owner == principal.user]
+        mine = [job for job in self.kept.values() if job.state in wanted and _sees(principal, job)]
+        return mine[:limit]
 
     def job(self, job_id: str, principal: Principal) -> Job:
         job = self.kept.get(job_id)
-        if job is None or job.owner != principal.user:
+        if job is None or not _sees(principal, job):
             raise NotFound("there is no such job")
         return job
 
@@ -310,7 +315,58 @@ class FakeJobs:
         return self.refused
 
     def free(self, refused_id: str, principal: Principal) -> Refused:
+        for each in self.refused:
+            if each.id == refused_id:
+                self.refused.remove(each)
+                return replace(each, attempts=0, quarantined=False)
         raise NotFound("nothing of this id is refused")
+
+
+def _sees(principal: Principal, job: Job) -> bool:
+    return principal.has_role("admin") or job.owner == principal.user
+
+
+class FakeSources:
+    """The `Sources` door over a dict; a sync is only noted."""
+
+    def __init__(self, *feeds: tuple[Feed, Freshness]) -> None:
+        self.kept = {feed.id: (feed, fresh) for feed, fresh in feeds}
+
+    def add(self, feed: Feed) -> Feed:
+        added = replace(feed, id=derive_id("feed", feed.name), kind=self.kind(feed.uri))
+        self.kept[added.id] = added, Freshness(0, 0)
+        return added
+
+    def kind(self, uri: str) -> str:
+        return "web" if uri.startswith("http") else "folder"
+
+    def feeds(self) -> list[tuple[Feed, Freshness]]:
+        return sorted(self.kept.values(), key=lambda each: each[0].name)
+
+    def feed(self, feed_id: str) -> tuple[Feed, Freshness]:
+        if feed_id not in self.kept:
+            raise NotFound("there is no such source")
+        return self.kept[feed_id]
+
+    def change(self, feed_id: str, *, paused: bool | None, every: int | None) -> None:
+        feed, fresh = self.feed(feed_id)
+        feed = feed if paused is None else replace(feed, paused=paused)
+        self.kept[feed_id] = (feed if every is None else replace(feed, every=every or None)), fresh
+
+    def sync_source(
+        self, feed_id: str, *, allow_removals: bool = False, dry_run: bool = False
+    ) -> Iterator[IngestEvent]:
+        self.feed(feed_id)
+        return iter(())
+
+    def request(self, feed_id: str) -> None:
+        feed, fresh = self.feed(feed_id)
+        self.kept[feed_id] = replace(feed, due_at=datetime.now(UTC)), fresh
+
+    def remove(self, feed_id: str, *, keep_documents: bool) -> int:
+        _, fresh = self.feed(feed_id)
+        del self.kept[feed_id]
+        return 0 if keep_documents else fresh.documents
 
 
 class FakeConversations:

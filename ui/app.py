@@ -19,7 +19,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from knowledge.models import Answer, Citation, SubmissionState, Turn, Verdict
 from knowledge.settings import Settings
-from ui import parts, talks
+from ui import operate, parts, talks
 from ui.client import (
     ApiError,
     Client,
@@ -50,6 +50,7 @@ LONGEST_TURN = 32_000
 """Characters; the service takes no longer ones."""
 PAGE_OF_DOCUMENTS = 8
 MOST_LISTED = 500
+QUESTIONS, OPERATIONS = "Questions", "Operations"
 MOST_BATCHES = 10
 """Batches of `MOST_LISTED` documents that are looked through for a title."""
 
@@ -62,17 +63,40 @@ def main() -> None:
     st.html(parts.HEADER)
     client = _client(settings)
     try:
-        collections = client.collections()
-        collection, foot = _sidebar(client, collections)
-        _conversation(client, collection, documents=sum(collections.values()))
-        with foot:
-            st.html(parts.health_html(client.health()))
+        if _view(client) == OPERATIONS:
+            operate.show(client)
+        else:
+            _questions(client)
     except KeyNeeded:
         _ask_for_key(wrong="key" in st.session_state)
     except Unreachable:
         _say_unreachable(client)
     except ApiError as error:
         st.html(parts.notice_html("That did not work", str(error), error=True))
+
+
+def _view(client: Client) -> str:
+    """Return what the reader looks at; only operators have a choice."""
+    if not operate.may(client):
+        return QUESTIONS
+    views = [QUESTIONS, OPERATIONS]
+    chosen = st.sidebar.segmented_control(
+        "View",
+        views,
+        default=QUESTIONS,
+        required=True,
+        label_visibility="collapsed",
+        width="stretch",
+    )
+    return chosen or QUESTIONS
+
+
+def _questions(client: Client) -> None:
+    collections = client.collections()
+    collection = _sidebar(client, collections)
+    _conversation(client, collection, documents=sum(collections.values()))
+    with st.sidebar:
+        st.html(parts.health_html(client.health()))
 
 
 # --- the line to the service --------------------------------------------------------------------
@@ -85,6 +109,7 @@ def _client(settings: Settings) -> Client:
         if "client" in st.session_state:
             st.session_state.client.close()
         st.session_state.line = (url, key)
+        st.session_state.pop("operates", None)
         st.session_state.client = Client(url, key, answer_seconds=settings.model_timeout + 30)
     client: Client = st.session_state.client
     return client
@@ -113,7 +138,7 @@ def _say_unreachable(client: Client) -> None:
 # --- the sidebar --------------------------------------------------------------------------------
 
 
-def _sidebar(client: Client, collections: dict[str, int]) -> tuple[str | None, DeltaGenerator]:
+def _sidebar(client: Client, collections: dict[str, int]) -> str | None:
     with st.sidebar:
         collection = _choose(collections) if len(collections) > 1 else None
         talks.choose(client)
@@ -124,7 +149,7 @@ def _sidebar(client: Client, collections: dict[str, int]) -> tuple[str | None, D
             _list_documents(client, collection)
         if st.session_state.get("exchanges"):
             st.button("New conversation", icon=":material/edit_note:", on_click=talks.forget)
-        return collection, st.container()
+        return collection
 
 
 def _choose(collections: dict[str, int]) -> str | None:

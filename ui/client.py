@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, BinaryIO, TypeVar
 from urllib.parse import quote
 
@@ -15,6 +16,10 @@ from knowledge.errors import FootnoteError
 from knowledge.models import (
     Answer,
     Citation,
+    FeedState,
+    Freshness,
+    JobKind,
+    JobState,
     Rating,
     Reason,
     Span,
@@ -25,6 +30,8 @@ from knowledge.models import (
 
 LARGEST_EVENT = 16 * 2**20
 """Bytes; an event with all passages of a long context is far smaller."""
+BEYOND = "zz"
+"""After the id of every document: nothing is looked up where only the right is in question."""
 
 
 class ApiError(FootnoteError):
@@ -37,6 +44,10 @@ class Unreachable(ApiError):
 
 class KeyNeeded(ApiError):
     """The service wants a key, or another one than it was given."""
+
+
+class Forbidden(ApiError):
+    """The service does this for others, but not for this reader."""
 
 
 # --- what the service says ----------------------------------------------------------------------
@@ -107,6 +118,55 @@ class Health:
     status: str
     version: str
     parts: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A job: a document or a source that is being brought in, or was to be."""
+
+    id: str
+    kind: JobKind
+    name: str
+    state: JobState
+    reason: str = ""
+    done: int = 0
+    total: int = 0
+    """0: not known."""
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    next_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A file in quarantine."""
+
+    id: str
+    uri: str
+    code: str
+    reason: str
+    attempts: int
+    seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A source that is kept in sync, and how that goes."""
+
+    id: str
+    name: str
+    uri: str
+    collection: str
+    paused: bool
+    state: FeedState
+    freshness: Freshness
+    every: int | None = None
+    """Seconds between syncs; None: only when asked."""
+    error: str = ""
+    due_at: datetime | None = None
+    synced_at: datetime | None = None
+    """When the last sync that saw everything began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,6 +380,52 @@ class Client:
         found = _read(_COLLECTIONS, self._call("GET", "/v1/collections").content)
         return {collection.name: collection.documents for collection in found.collections}
 
+    # --- for operators --------------------------------------------------------------------------
+
+    def operates(self) -> bool:
+        """Say whether the reader may look after jobs, quarantine and sources."""
+        try:
+            self._call("GET", "/v1/coverage", params={"after": BEYOND, "limit": 1})
+        except Forbidden:
+            return False
+        return True
+
+    def tasks(self, states: Iterable[JobState], *, limit: int) -> tuple[Task, ...]:
+        """List jobs in these states, the newest first."""
+        params = {"state": [state.value for state in states], "limit": limit}
+        return _read(_TASKS, self._call("GET", "/v1/jobs", params=params).content).jobs
+
+    def change_task(self, task_id: str, change: str) -> None:
+        """Do `pause`, `resume`, `retry` or `cancel` to a job."""
+        path = f"/v1/jobs/{quote(task_id, safe='')}"
+        if change == "cancel":
+            self._call("DELETE", path)
+        else:
+            self._call("POST", f"{path}/{change}")
+
+    def quarantine(self, *, limit: int) -> tuple[Held, ...]:
+        """List what is not tried again, the latest first."""
+        response = self._call("GET", "/v1/quarantine", params={"limit": limit})
+        return _read(_QUARANTINE, response.content).quarantine
+
+    def free(self, held_id: str) -> None:
+        """Have a file in quarantine tried again when it next comes by."""
+        self._call("POST", f"/v1/quarantine/{quote(held_id, safe='')}/retry")
+
+    def origins(self) -> tuple[Origin, ...]:
+        """List the sources that are kept in sync; raises `Forbidden` as all about them does."""
+        return _read(_ORIGINS, self._call("GET", "/v1/sources").content).sources
+
+    def sync(self, origin_id: str) -> None:
+        """Have a source synced next; nobody waits for its end."""
+        self._call("POST", f"{_origin(origin_id)}/sync", json={"wait": False})
+
+    def pause_origin(self, origin_id: str, *, paused: bool) -> None:
+        """Stop syncing a source by schedule, or go on with it."""
+        self._call("PATCH", _origin(origin_id), json={"paused": paused})
+
+    # --- the line itself ------------------------------------------------------------------------
+
     def health(self) -> Health:
         """Say how the service is; one that is not well is no error here."""
         with _explained():
@@ -351,6 +457,21 @@ class _Collection:
 @dataclass(frozen=True, slots=True)
 class _Collections:
     collections: tuple[_Collection, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Tasks:
+    jobs: tuple[Task, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Quarantine:
+    quarantine: tuple[Held, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Origins:
+    sources: tuple[Origin, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -392,6 +513,9 @@ _MIDWAY: dict[str, TypeAdapter[Passages | Queued | Step | Text]] = {
         ("delta", Text),
     )
 }
+_ORIGINS = TypeAdapter(_Origins)
+_QUARANTINE = TypeAdapter(_Quarantine)
+_TASKS = TypeAdapter(_Tasks)
 _UPLOAD = TypeAdapter(Upload)
 
 
@@ -410,6 +534,10 @@ def _event(name: str, data: str) -> Event | None:
 
 def _talk(conversation_id: str) -> str:
     return f"/v1/conversations/{quote(conversation_id, safe='')}"
+
+
+def _origin(origin_id: str) -> str:
+    return f"/v1/sources/{quote(origin_id, safe='')}"
 
 
 def _read(adapter: TypeAdapter[T], data: str | bytes) -> T:
@@ -443,4 +571,4 @@ def _check(response: httpx2.Response) -> None:
         reason = _ERROR.validate_json(body).error.message
     except ValidationError:
         reason = f"The service answered with status {response.status_code}."
-    raise ApiError(reason)
+    raise (Forbidden if response.status_code == httpx2.codes.FORBIDDEN else ApiError)(reason)

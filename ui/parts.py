@@ -151,6 +151,11 @@ def notice_html(title: str, text: str, *, error: bool = False) -> str:
     return f'<div class="{kind}" role="{role}"><b>{plain(title)}</b>{answer_html(text, {})}</div>'
 
 
+def hint_html(text: str) -> str:
+    """Return what can be done where there is nothing to show."""
+    return f'<div class="fn-hint">{answer_html(text, {})}</div>'
+
+
 def citation_html(
     citations: Sequence[Citation], passage: FoundPassage | None, traces: Sequence[Trace] = ()
 ) -> str:

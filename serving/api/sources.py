@@ -90,10 +90,11 @@ async def sync(
 ) -> Response:
     """Bring a source up to date now: a line per document where this service does it itself.
 
-    Where workers do it, this answers 202, and the source says how it went.
+    Where workers do it, or nobody waits, this answers 202, and the source says how it went. A
+    source that is paused stays so.
     """
     found, _freshness = await asyncio.to_thread(kept.feed, source_id)
-    if not services.operator:
+    if not (services.operator and body.wait):
         if body.dry_run or body.allow_removals:
             message = "Where workers sync: footnote source sync, in a worker container."
             raise Refusal(422, "invalid_request", message)

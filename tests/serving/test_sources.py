@@ -60,6 +60,16 @@ def test_a_source_is_added_synced_shown_and_removed(
     assert house.catalog.documents(Principal("ann"), collection=None, after=None, limit=9) == []
 
 
+def test_who_does_not_wait_has_the_source_synced_next(client: TestClient, docs: Path) -> None:
+    place = client.post("/v1/sources", json={"name": "docs", "uri": str(docs)}).headers["location"]
+    taken = client.post(f"{place}/sync", json={"wait": False})
+    assert (taken.status_code, taken.json()) == (202, {"status_url": place})
+    shown = client.get(place).json()
+    assert (shown["state"], shown["due_at"] is None) == ("never", False)
+    told = client.post(f"{place}/sync", json={"wait": False, "dry_run": True})
+    assert told.status_code == 422
+
+
 def test_documents_can_outlive_their_source(
     client: TestClient, house: QuickHouse, docs: Path
 ) -> None:

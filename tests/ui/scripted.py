@@ -45,7 +45,7 @@ from serving.archive import Archive
 from serving.auth import Gate
 from serving.events import AnswerEvent, CitationEvent, DeltaEvent, Event, PassagesEvent
 from serving.services import Services
-from tests.fakes import FakeConversations, FakeJobs
+from tests.fakes import FakeConversations, FakeJobs, FakeSources
 
 WHEN = datetime(2024, 1, 1, tzinfo=UTC)
 TEXT = (
@@ -143,6 +143,8 @@ class Script:
     received: dict[str, bytes] = field(default_factory=dict)
 
     kept: FakeConversations = field(default_factory=FakeConversations)
+    jobs: FakeJobs = field(default_factory=FakeJobs)
+    sources: FakeSources = field(default_factory=FakeSources)
 
     # Answering and Searching
 
@@ -283,28 +285,30 @@ class Script:
 
 
 @contextlib.contextmanager
-def serving(script: Script, gate: Gate | None = None) -> Iterator[str]:
-    """Serve the API over the script; yield its URL."""
+def serving(script: Script, gate: Gate | None = None, *, port: int = 0) -> Iterator[str]:
+    """Serve the API over the script, on any port unless one is named; yield its URL."""
     services = Services(
         answerer=script,
         retriever=script,
         library=script,
         intake=script,
-        jobs=FakeJobs(),
+        jobs=script.jobs,
+        sources=script.sources,
         gate=gate or Gate(),
         archive=Archive(script.kept, script),
         health=script.health,
         version="0.1.0",
     )
-    with listening(create_app(services)) as url:
+    with listening(create_app(services), port) as url:
         yield url
 
 
 @contextlib.contextmanager
-def listening(app: ASGIApp) -> Iterator[str]:
+def listening(app: ASGIApp, port: int = 0) -> Iterator[str]:
     """Run any ASGI app in a thread of its own; yield its URL."""
     with socket.socket() as door:
-        door.bind(("127.0.0.1", 0))
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        door.bind(("127.0.0.1", port))
         config = uvicorn.Config(app, access_log=False, ws="none")
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [door]})

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
-from streamlit.testing.v1.element_tree import Button
 
 from knowledge.errors import Unsupported
 from knowledge.models import Rating, SubmissionState, Turn
@@ -20,29 +19,7 @@ from tests.service import free_port
 from tests.ui import scripted
 from tests.ui.judge import FORMS, foreign_nodes
 from tests.ui.scripted import Script
-
-APP = ROOT / "ui" / "app.py"
-Visit = Callable[[str], AppTest]
-
-
-@pytest.fixture
-def visit(monkeypatch: pytest.MonkeyPatch) -> Iterator[Visit]:
-    """Open the page on the service at a URL."""
-    visits: list[AppTest] = []
-
-    def opened(url: str) -> AppTest:
-        monkeypatch.setenv("FOOTNOTE_API_URL", url)
-        visits.append(AppTest.from_file(APP, default_timeout=30).run())
-        return visits[-1]
-
-    yield opened
-    for page in visits:
-        page.session_state.client.close()
-
-
-@pytest.fixture
-def script() -> Script:
-    return Script()
+from tests.ui.visits import Visit, aside, ask, button, seen
 
 
 @pytest.fixture
@@ -332,22 +309,3 @@ def test_nothing_of_one_reader_is_cached_for_all() -> None:
 
     assert "cache_data" not in source and "cache_resource" not in source
     assert "unsafe_allow" not in source
-
-
-def ask(page: AppTest, question: str) -> None:
-    page.chat_input[0].set_value(question).run()
-    assert not page.exception
-
-
-def button(page: AppTest, label: str) -> Button:
-    return next(each for each in page.button if each.label == label)
-
-
-def seen(page: AppTest) -> str:
-    """What the main part of the page holds."""
-    return "".join(html.proto.body for html in page.main.get("html"))
-
-
-def aside(page: AppTest) -> str:
-    """What the sidebar holds."""
-    return "".join(html.proto.body for html in page.sidebar.get("html"))

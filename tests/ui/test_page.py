@@ -11,12 +11,24 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from knowledge.models import (
+    Feed,
+    FeedState,
+    Freshness,
+    Job,
+    JobKind,
+    JobState,
+    Refused,
+)
 from knowledge.settings import ROOT
+from serving.auth import Gate
+from serving.keys import KeyRing, add_key
 from tests import service
 from tests.requirements import require
 from tests.ui import scripted
@@ -59,11 +71,36 @@ def tab(browser: Browser) -> Iterator[Page]:
     tab.close()
 
 
+class Stage:
+    """A page before a service that follows a script, whose only key is an administrator's."""
+
+    def __init__(self, keys: Path) -> None:
+        self.script = scripted.Script()
+        self.port = service.free_port()
+        self.key = add_key(keys, "local", groups=(), roles=["admin"])
+        self._gate = Gate(keys=KeyRing(keys))
+        self._service = contextlib.ExitStack()
+
+    def open(self) -> None:
+        self._service.enter_context(scripted.serving(self.script, self._gate, port=self.port))
+
+    def close(self) -> None:
+        self._service.close()
+
+
 @pytest.fixture(scope="module")
-def scripted_page(browser: Browser) -> Iterator[tuple[scripted.Script, str]]:
-    script = scripted.Script()
-    with scripted.serving(script) as url, page_on(url) as address:
-        yield script, address
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    stage = Stage(tmp_path_factory.mktemp("stage") / "keys.json")
+    stage.open()
+    yield stage
+    stage.close()
+
+
+@pytest.fixture(scope="module")
+def scripted_page(browser: Browser, stage: Stage) -> Iterator[tuple[scripted.Script, str]]:
+    url = f"http://127.0.0.1:{stage.port}"
+    with page_on(url, FOOTNOTE_API_KEY=stage.key) as address:
+        yield stage.script, address
 
 
 def test_a_file_is_added_and_answers_with_its_quote(tab: Page, tmp_path: Path) -> None:
@@ -153,6 +190,39 @@ def test_the_answer_grows_while_it_is_written_and_can_be_stopped(
     expect(tab.locator(".fn-note")).to_have_count(2)
 
 
+def test_operators_see_what_goes_on_also_after_the_service_was_away(
+    tab: Page, stage: Stage, scripted_page: tuple[scripted.Script, str]
+) -> None:
+    script, address = scripted_page
+    now = datetime.now(UTC)
+    job = Job("job", JobKind.SYNC, "share", "share", "", JobState.RUNNING, done=1, total=4)
+    script.jobs.kept = {"job": job}
+    script.jobs.refused = [
+        Refused("held", "s", "/shared/a.pdf", "damaged", "It is damaged.", now, now, 2)
+    ]
+    feed = Feed("share", "share", "smb", "smb://files/hr", every=900, state=FeedState.RUNNING)
+    script.sources.kept = {"share": (feed, Freshness(12, 3, 2.0, 61.0))}
+
+    tab.goto(address)
+    tab.get_by_role("radio", name="Operations").click()
+    expect(tab.get_by_text("1 of 4 looked at")).to_be_visible()
+    script.jobs.kept["job"] = replace(job, done=3)
+    expect(tab.get_by_text("3 of 4 looked at")).to_be_visible()  # it looks again by itself
+    tab.locator(".st-key-row-job").get_by_role("button", name="Pause").click()
+    expect(tab.locator(".st-key-row-job").get_by_role("button", name="Resume")).to_be_visible()
+    tab.get_by_role("button", name="Try again").click()
+    expect(tab.get_by_text("It is tried again when it next comes by")).to_be_visible()
+    picture(tab, "operations.png")
+
+    stage.close()
+    expect(tab.get_by_text("The service cannot be reached")).to_be_visible()
+    expect(tab.locator(".st-key-row-job")).to_have_count(0)
+    stage.open()
+    expect(tab.locator(".st-key-row-job")).to_be_visible()
+    expect(tab.get_by_text("The service cannot be reached")).to_have_count(0)
+    script.jobs.kept, script.sources.kept = {}, {}
+
+
 def test_a_hostile_answer_loads_and_links_nothing(
     tab: Page, scripted_page: tuple[scripted.Script, str]
 ) -> None:
@@ -219,10 +289,10 @@ def settle(tab: Page) -> None:
 
 
 @contextlib.contextmanager
-def page_on(url: str) -> Iterator[str]:
+def page_on(url: str, **more: str) -> Iterator[str]:
     """Run `footnote ui` on the service at `url`; yield the page's address."""
     port = service.free_port()
-    settings = {"FOOTNOTE_API_URL": url, "FOOTNOTE_UI_PORT": str(port)}
+    settings = {"FOOTNOTE_API_URL": url, "FOOTNOTE_UI_PORT": str(port), **more}
     with _running(service.command(ROOT / "build", "ui", **settings), port) as address:
         yield address
 
