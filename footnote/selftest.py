@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from footnote.finding import Finding, State
+from footnote.wiring.model import adapter, window
 from knowledge.errors import ModelError
 from knowledge.models import (
     Context,
@@ -26,7 +27,7 @@ from knowledge.settings import Settings
 from knowledge.vocabulary import count_tokens
 from serving.answer import Answerer
 from serving.browse.arguments import TOOLS
-from serving.chat import ChatGenerator, Limits
+from serving.chat import ChatGenerator
 from serving.events import AnswerEvent, ErrorEvent
 from serving.prompt import browse_messages, build_messages
 
@@ -63,20 +64,7 @@ class Patient:
 
     def model(self, *, thinking: int | None = None, answer: int | None = None) -> ChatGenerator:
         """Return the adapter as it is set, but for what is given."""
-        settings = self.settings
-        tokens = settings.thinking_tokens if thinking is None else thinking
-        return ChatGenerator(
-            settings.model_url,
-            settings.model_name,
-            api_key=settings.model_api_key.get_secret_value(),
-            limits=Limits(
-                seconds=settings.model_timeout,
-                first_seconds=settings.first_token_timeout,
-                answer_tokens=answer or settings.answer_tokens,
-                thinking_tokens=tokens,
-            ),
-            grammar=settings.citation_grammar,
-        )
+        return adapter(self.settings, answer=answer, thinking=thinking)
 
 
 Check = Callable[[Patient], Coroutine[Any, Any, Finding]]
@@ -87,6 +75,7 @@ def self_test(settings: Settings) -> Iterator[Finding]:
     patient = Patient(settings)
     checks: tuple[tuple[str, Check], ...] = (
         ("streaming", _streams),
+        ("window", _keeps_our_window),
         ("citations", _cites),
         ("effort", _takes_efforts),
         ("budget", _takes_a_budget),
@@ -119,6 +108,22 @@ async def _streams(patient: Patient) -> Finding:
     if first > SLOW:
         return Finding("streaming", State.WARN, f"{told}: people will wonder")
     return Finding("streaming", State.OK, told)
+
+
+async def _keeps_our_window(patient: Patient) -> Finding:
+    """Compare the window that requests are cut to with the one that the server tells."""
+    ours = window(patient.settings).tokens
+    model = patient.model()
+    try:
+        told = await model.window()
+    finally:
+        await model.aclose()
+    if told is None:
+        return Finding("window", State.OK, f"{ours} tokens; the server does not tell its own")
+    advice = f"the server has {told} tokens, and we keep to {ours}: set FOOTNOTE_MODEL_WINDOW"
+    if told < ours:
+        return Finding("window", State.FAIL, f"{advice}={told}")
+    return Finding("window", State.OK, f"{ours} tokens" if told == ours else f"{advice} for more")
 
 
 async def _cites(patient: Patient) -> Finding:
@@ -160,7 +165,7 @@ async def _takes_a_budget(patient: Patient) -> Finding:
     taken = await _taken(patient.model(thinking=BUDGET, answer=64), known_context())
     is_set = patient.settings.thinking_tokens
     if taken:
-        told = f"{is_set} tokens" if is_set else "taken; FOOTNOTE_THINKING_TOKENS would set one"
+        told = is_set or "taken; FOOTNOTE_THINKING_TOKENS would set one"
         return Finding("budget", State.OK, told)
     told = "a cap on reasoning is refused: run vLLM with --reasoning-config"
     return Finding("budget", State.FAIL if is_set else State.WARN, told)

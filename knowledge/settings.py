@@ -17,6 +17,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 
 from knowledge.errors import ConfigurationError
+from knowledge.models import Effort
 from knowledge.ranking import Ranking
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -83,8 +84,15 @@ class Settings(BaseSettings):
     model_timeout: float = Field(120.0, gt=0, description="Seconds for a whole answer.")
     first_token_timeout: float = Field(60.0, gt=0, description="Seconds until the first text.")
     effort: Literal["low", "medium", "high"] = Field("low", description="Default effort.")
-    thinking_tokens: int = Field(
-        0, ge=0, description="Cap on reasoning tokens; 0: none (needs vLLM's --reasoning-config)."
+    model_window: int = Field(
+        0,
+        ge=0,
+        description="Tokens of request and answer that it takes; 0: what the engine's profile has.",
+    )
+    thinking_tokens: str = Field(
+        "",
+        description="Cap on reasoning tokens, or one by effort: low=256,high=4096; empty: none "
+        "(needs vLLM's --reasoning-config).",
     )
     answer_tokens: int = Field(1024, ge=64, description="Cap on the tokens of an answer.")
     citation_grammar: bool = Field(
@@ -253,6 +261,18 @@ class Settings(BaseSettings):
         """Return how passages are ranked; raises `ConfigurationError` for a bad `standing`."""
         shared = {each.name: getattr(self, each.name) for each in fields(Ranking)}
         return Ranking(**{**shared, "standing": _standings(self.standing)})
+
+    @property
+    def thinking(self) -> dict[Effort, int]:
+        """Return the caps on reasoning by effort; raises `ConfigurationError` for other words."""
+        written = self.thinking_tokens.strip()
+        if written.isdecimal():
+            return dict.fromkeys(Effort, int(written))
+        try:
+            pairs = [each.split("=") for each in written.split(",") if each.strip()]
+            return {Effort(name.strip()): int(tokens) for name, tokens in pairs}
+        except ValueError as error:
+            raise ConfigurationError(f"FOOTNOTE_THINKING_TOKENS: {error}") from error
 
     def digest(self) -> str:
         """Return a short digest of all but secrets and places, to tell one set-up from another."""

@@ -37,7 +37,8 @@ class Narrowed(TypedDict):
 class Retriever:
     """Finds passages for a principal; reads the index and the catalog, writes nothing.
 
-    `space` returns that of the live generation, each time it is asked.
+    `space` returns that of the live generation, each time it is asked; `budget` says how many
+    tokens of passages may stand beside a question.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class Retriever:
         space: Callable[[], VectorSpace],
         library: Library,
         cost: Cost,
-        context_tokens: int,
+        budget: Callable[[Question], int],
         context_passages: int,
         per_document: int | None = None,
         ranker: Ranker | None = None,
@@ -54,7 +55,7 @@ class Retriever:
         self._space = space
         self._library = library
         self._cost = cost
-        self._context_tokens = context_tokens
+        self._budget = budget
         self._context_passages = context_passages
         self._per_document = per_document
         self._ranker = ranker or Ranker()
@@ -72,7 +73,7 @@ class Retriever:
             filters=question.filters,
             limit=self._context_passages + SPARE_HITS,
         )
-        budget = self._context_tokens
+        budget = self._budget(question)
         packed = pack(
             question,
             passages,

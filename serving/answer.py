@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Collection, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -72,6 +72,10 @@ class Condensing(Protocol):
         """Return the question with that query, or as it is."""
 
 
+def _as_it_is(question: Question) -> Question:
+    return question
+
+
 @dataclass(frozen=True, kw_only=True)
 class Answerer:
     """Answers questions; without a `fallback`, a model that fails means an error.
@@ -79,8 +83,9 @@ class Answerer:
     Where there is a `researcher`, questions of high effort are its. Without a `condenser`, a
     follow-up is searched by the user's turns. When an answer is written, what it rests on is looked
     at once more: where a document has changed or may not be read any more, the question is asked
-    anew. With a `judge`, a model is only asked where the passages are likely to answer; at high
-    effort it always is, since it looks further.
+    anew. `remember` says what of a conversation is gone on with. With a `judge`, a model is only
+    asked where the passages are likely to answer; at high effort it always is, since it looks
+    further.
     """
 
     retriever: Retrieving
@@ -91,6 +96,7 @@ class Answerer:
     verifier: Verifier = field(default_factory=Verifier)
     unsupported: Unsupported = Unsupported.MARK
     judge: Judging | None = None
+    remember: Callable[[Question], Question] = _as_it_is
 
     async def answer(self, question: Question, principal: Principal) -> Terminal:
         """Return the last event of `stream`."""
@@ -106,6 +112,7 @@ class Answerer:
         Closing the stream early stops the model.
         """
         clock = Clock()
+        question = self.remember(question)
         if self.condenser is not None and question.history:
             question = await self.condenser.condense(question)
             clock.mark("condensing")

@@ -22,27 +22,25 @@ from typing import Any
 import httpx2
 
 from knowledge.errors import ConfigurationError, ModelError
-from knowledge.models import Context, Delta, Effort, ToolCall, Usage
+from knowledge.models import Context, Delta, ToolCall, Usage
 from knowledge.text import clean
 from serving.prompt import build_messages, citation_grammar
+from serving.window import Window
 
 CONNECT_SECONDS = 5.0
 LARGEST_ERROR = 64 * 1024
 """Bytes of an error's body that are read."""
 LONGEST_ANSWER = 200_000
 """Characters; far beyond any limit on tokens that a server keeps."""
-THINKING_ROOM = {Effort.LOW: 1024, Effort.MEDIUM: 4096, Effort.HIGH: 16384}
-"""Tokens granted on top of the answer's where the server has no cap on reasoning."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one answer may cost; `thinking_tokens` 0 sends no cap on reasoning."""
+    """What one answer may cost, in seconds for the whole and its first text, and in tokens."""
 
     seconds: float
     first_seconds: float
-    answer_tokens: int
-    thinking_tokens: int = 0
+    window: Window
 
 
 class ChatGenerator:
@@ -86,6 +84,18 @@ class ChatGenerator:
         """Close all connections."""
         await self._client.aclose()
 
+    async def window(self) -> int | None:
+        """Return the longest request and answer together that the server says it takes, in tokens.
+
+        None where it says nothing of it, which is no error.
+        """
+        try:
+            told = _parse((await self._client.get("/models")).text, strict=False)
+        except httpx2.HTTPError:
+            return None
+        ours = (each for each in _dicts(told.get("data")) if each.get("id") == self.name)
+        return next((_count(each.get("max_model_len")) or None for each in ours), None)
+
     async def generate(self, context: Context) -> AsyncGenerator[Delta, None]:
         """Yield reasoning and text as they come, the usage last; raises `ModelError`."""
         body = self._body(context, build_messages(context, mark=secrets.token_hex(4)))
@@ -105,10 +115,7 @@ class ChatGenerator:
 
         `context` says how hard to think and with whose rights the messages were made.
         """
-        body = self._body(context, messages)
-        if tools:
-            body["tools"] = tools
-            body["include_reasoning"] = True  # the next round needs what was thought in this one
+        body = self._body(context, messages, tools)
         async with aclosing(self._reply(body)) as deltas:
             async for delta in deltas:
                 yield delta
@@ -128,22 +135,26 @@ class ChatGenerator:
         self,
         context: Context,
         messages: Sequence[Mapping[str, object]],
+        tools: Sequence[Mapping[str, object]] = (),
     ) -> dict[str, object]:
-        limits, effort = self._limits, context.question.effort
-        thinking = limits.thinking_tokens or THINKING_ROOM[effort]
+        window, effort = self._limits.window, context.question.effort
+        room = window.room(messages, tools, effort)
         body: dict[str, object] = {
             "model": self.name,
             "messages": messages,
             "stream": True,
             "stream_options": {"include_usage": True},
             "temperature": 0,
-            "max_tokens": thinking + limits.answer_tokens,
+            "max_tokens": room,
             "reasoning_effort": effort.value,
             "include_reasoning": False,
             "cache_salt": self._cache_salt(context),
         }
-        if limits.thinking_tokens:
-            body["thinking_token_budget"] = limits.thinking_tokens
+        if cap := window.thinking.get(effort, 0):
+            body["thinking_token_budget"] = min(cap, room - window.answer)
+        if tools:
+            body["tools"] = tools
+            body["include_reasoning"] = True  # the next round needs what was thought in this one
         return body | self._extra
 
     def _cache_salt(self, context: Context) -> str:

@@ -102,6 +102,7 @@ without the conversation: put in what it refers to, and keep its language and it
 numbers and names. Do not answer it. Write that question and nothing else.\
 """
 LAST_ROUND = "There are no more tools. Answer now from the lines you have seen, and cite them."
+NO_ROOM = "This page is not shown: there is no more room to read."
 BROWSER_TOOLS = {
     "search": "Searches the documents. Shows the best passages, each below a link.",
     "open": "Opens the document of a link, at the passage or at line `loc`; or scrolls.",
@@ -126,7 +127,7 @@ def build_messages(context: Context, *, mark: str) -> list[Message]:
     """
     return [
         {"role": "system", "content": INSTRUCTIONS},
-        *map(_turn, context.question.history[-REMEMBERED_TURNS:]),
+        *map(repeat, context.question.history[-REMEMBERED_TURNS:]),
         {"role": "user", "content": _request(context, mark)},
     ]
 
@@ -147,7 +148,7 @@ def browse_messages(question: Question, first_page: str) -> list[dict[str, Any]]
     made = {"id": _FIRST_CALL, "type": "function", "function": call}
     return [
         {"role": "system", "content": BROWSING},
-        *map(dict, map(_turn, question.history[-REMEMBERED_TURNS:])),
+        *map(dict, map(repeat, question.history[-REMEMBERED_TURNS:])),
         {"role": "user", "content": _asked(text)},
         {"role": "assistant", "content": "", "tool_calls": [made]},
         {"role": "tool", "tool_call_id": _FIRST_CALL, "content": first_page},
@@ -158,7 +159,7 @@ def condense_messages(question: Question) -> list[dict[str, Any]]:
     """Return the request for a question that stands alone, to search with."""
     return [
         {"role": "system", "content": CONDENSING},
-        *map(dict, map(_turn, question.history[-REMEMBERED_TURNS:])),
+        *map(dict, map(repeat, question.history[-REMEMBERED_TURNS:])),
         {"role": "user", "content": neutralise(question.text)},
     ]
 
@@ -215,7 +216,7 @@ def prompt_version() -> str:
     source = Passage("c", where, "r", Span(0, 4), "Text", 1, 1.0, ("A", "B"), 1, (), "H")
     question = Question("What is it, and when is it to be done?", history=(Turn("user", "Hi"),))
     asked = build_messages(Context(question, (source,)), mark="m"), browse_messages(question, "p")
-    texts = [CONDENSING, REPAIR, LAST_ROUND, BROWSER_TOOLS, QUOTING, _asked(question.text)]
+    texts = [CONDENSING, REPAIR, LAST_ROUND, NO_ROOM, BROWSER_TOOLS, QUOTING, _asked(question.text)]
     written = json.dumps([asked, *texts])
     return hashlib.blake2b(written.encode(), digest_size=4).hexdigest()
 
@@ -223,12 +224,13 @@ def prompt_version() -> str:
 def citation_grammar(count: int) -> str:
     """Return a grammar (EBNF, as vLLM takes it) of texts whose only brackets are `[1]` … `[count]`.
 
-    A model that is held to it cannot cite what is not there, nor write a link.
+    A model that is held to it cannot cite what is not there, nor write a link, nor harmony's
+    markup: to a grammar those tokens are text like any other, so `<|` is not admitted.
     """
     numbers = " | ".join(f'"{number}"' for number in range(1, count + 1))
     return (
         "root ::= (text | mark)+\n"
-        "text ::= [^\\[\\]【】［］]\n"
+        'text ::= [^\\[\\]【】［］<] | "<" [^\\[\\]【】［］<|]\n'
         f'mark ::= "[" number "]"\nnumber ::= {numbers}\n'
     )
 
@@ -254,7 +256,7 @@ def may_say_not_found(begun: str) -> bool:
     return word.startswith(NOT_FOUND) or NOT_FOUND.startswith(word)
 
 
-def _turn(turn: Turn) -> Message:
+def repeat(turn: Turn) -> Message:
     """Repeat an earlier message; its marks pointed at sources that are no longer there."""
     role = "assistant" if turn.role == "assistant" else "user"
     return {"role": role, "content": neutralise(plain(turn.text))[:LONGEST_TURN]}

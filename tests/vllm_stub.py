@@ -226,17 +226,25 @@ class VllmStub:
         return True
 
     def _route(self, request: Request) -> Refusal | None:
-        methods = {"/v1/chat/completions": "POST", "/health": "GET", "/metrics": "GET"}
+        methods = {
+            "/v1/chat/completions": "POST",
+            "/v1/models": "GET",
+            "/health": "GET",
+            "/metrics": "GET",
+        }
         if request.path not in methods:
             return Refusal(404, {"detail": "Not Found"})
         if request.method != methods[request.path]:
             return Refusal(405, {"detail": "Method Not Allowed"})
-        if request.path == "/health":
-            return Refusal(200, "")
-        if request.path == "/metrics":
-            return Refusal(200, f'vllm:num_requests_running{{engine="0"}} {self.running}.0\n')
+        if request.path in ("/health", "/metrics"):
+            running = f'vllm:num_requests_running{{engine="0"}} {self.running}.0\n'
+            return Refusal(200, running if request.path == "/metrics" else "")
         if request.headers.get("authorization") != f"Bearer {KEY}":
             return Refusal(401, {"error": "Unauthorized"})
+        if request.path == "/v1/models":
+            card = {"id": MODEL, "object": "model", "created": CREATED, "owned_by": "vllm"}
+            known = {**card, "root": MODEL, "parent": None, "max_model_len": WINDOW}
+            return Refusal(200, {"object": "list", "data": [known]})
         return self._check(request.body)
 
     def _check(self, raw: bytes) -> Refusal | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from footnote.wiring.upkeep import Upkeep
 from knowledge.errors import FootnoteError
-from knowledge.models import Effort, FeedState, Gap, Refused, Unsupported
+from knowledge.models import Effort, FeedState, Gap, Question, Refused, Unsupported
 from knowledge.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from serving.archive import Archive
     from serving.auth import Gate
     from serving.browse.research import Researcher
-    from serving.chat import ChatGenerator
     from serving.condense import Condenser
     from serving.conversing import Conversing
     from serving.metrics import Stock
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from serving.services import Services
     from serving.steady.model import SteadyModel
     from serving.verify import Verifier
+    from serving.window import Window
 
 VERSION = version("footnote")
 CALIBRATION = "answerable.json"
@@ -63,11 +63,23 @@ class House(Upkeep):
             space=self.spaces.live,
             library=self.catalog,
             cost=lambda passage: source_tokens(passage, count_tokens),
-            context_tokens=self.settings.context_tokens,
+            budget=self.budget,
             context_passages=self.settings.context_passages,
             per_document=self.settings.context_per_document,
             ranker=Ranker(self.settings.ranking, self._reranker()),
         )
+
+    def budget(self, question: Question) -> int:
+        """Return how many tokens of passages a question's writer reads."""
+        most = self.settings.context_tokens
+        return self.window.sources(question, most) if self.settings.model_url else most
+
+    @cached_property
+    def window(self) -> Window:
+        """What fits the model."""
+        from footnote.wiring.model import window
+
+        return window(self.settings)
 
     def _reranker(self) -> Reranker | None:
         if self.settings.rerank_model is None:
@@ -87,6 +99,7 @@ class House(Upkeep):
         return Answerer(
             retriever=self.retriever,
             generator=self.model,
+            remember=self.window.remember,
             fallback=quotes,
             researcher=self._researcher(self.model),
             condenser=self._condenser(self.model),
@@ -110,13 +123,14 @@ class House(Upkeep):
     @cached_property
     def model(self) -> SteadyModel:
         """The model server, behind a line and a breaker."""
+        from footnote.wiring.model import adapter
         from serving.steady.breaker import Breaker
         from serving.steady.line import Line
         from serving.steady.model import SteadyModel
 
         settings = self.settings
         return SteadyModel(
-            self._chat(),
+            adapter(self.settings),
             line=Line(places=settings.model_places, waiting=settings.model_queue),
             breaker=Breaker(failures=MODEL_FAILURES, seconds=MODEL_REST_SECONDS),
             seconds=settings.model_timeout,
@@ -128,7 +142,6 @@ class House(Upkeep):
             await self.model.aclose()
 
     def _researcher(self, model: SteadyModel) -> Researcher | QuoteFirst | None:
-        from knowledge.vocabulary import count_tokens
         from serving.browse.research import Researcher
         from serving.quoting import QuoteFirst
 
@@ -141,7 +154,7 @@ class House(Upkeep):
             model=model,
             retriever=self.retriever,
             library=self.catalog,
-            count_tokens=count_tokens,
+            window=self.window,
             rounds=settings.research_rounds,
             tokens=settings.research_tokens,
             calculates=settings.calculation,
@@ -172,23 +185,6 @@ class House(Upkeep):
         if self.settings.answerable is not None:
             weights = replace(weights, threshold=self.settings.answerable)
         return Answerability(weights, self.embedder, lambda chunks: self.index.vectors(chunks))
-
-    def _chat(self) -> ChatGenerator:
-        from serving.chat import ChatGenerator, Limits
-
-        settings = self.settings
-        return ChatGenerator(
-            settings.model_url,
-            settings.model_name,
-            api_key=settings.model_api_key.get_secret_value(),
-            limits=Limits(
-                seconds=settings.model_timeout,
-                first_seconds=settings.first_token_timeout,
-                answer_tokens=settings.answer_tokens,
-                thinking_tokens=settings.thinking_tokens,
-            ),
-            grammar=settings.citation_grammar,
-        )
 
     @cached_property
     def gate(self) -> Gate:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,8 +12,9 @@ from knowledge.models import Context, Delta, Passage, Principal, Reckoned, ToolC
 from knowledge.ports import Library
 from serving.browse.browser import Browser
 from serving.conversing import Conversing
-from serving.prompt import LAST_ROUND, browse_messages
+from serving.prompt import LAST_ROUND, NO_ROOM, browse_messages
 from serving.services import Searching
+from serving.window import Window
 
 MOST_CALLS = 4
 """Of one round that are run; the rest is left unanswered, which a model asks for again."""
@@ -27,7 +28,7 @@ class Researcher:
     model: Conversing
     retriever: Searching
     library: Library
-    count_tokens: Callable[[str], int]
+    window: Window
     rounds: int
     tokens: int
     """Of pages read for one question; after the round that passes it no tools are offered."""
@@ -41,7 +42,7 @@ class Researcher:
             self.library,
             context,
             principal,
-            self.count_tokens,
+            self.window.count,
             calculates=self.calculates,
         )
         return Research(self, browser)
@@ -77,7 +78,8 @@ class Research:
     async def generate(self, context: Context) -> AsyncGenerator[Delta, None]:
         """Yield each call before it is run, and the text of the round that makes none."""
         messages = browse_messages(context.question, self._browser.first)
-        read = self._by.count_tokens(self._browser.first)
+        count = self._by.window.count
+        read = count(self._browser.first)
         for _ in range(self._by.rounds):
             said = _Said()
             async for delta in self._converse(context, messages, self._browser.tools):
@@ -86,10 +88,10 @@ class Research:
             if not said.calls:
                 yield Delta(text=said.text)
                 return
-            results = [await asyncio.to_thread(self._run, call) for call in said.calls]
+            results = await asyncio.to_thread(self._run, said, messages, context)
             messages += said.messages(results)
-            read += sum(map(self._by.count_tokens, results))
-            if read > self._by.tokens:
+            read += sum(map(count, results))
+            if read > self._by.tokens or NO_ROOM in results:
                 break
         last = [*messages, {"role": "user", "content": LAST_ROUND}]
         async for delta in self._converse(context, last, ()):
@@ -107,8 +109,16 @@ class Research:
                 else:
                     yield delta
 
-    def _run(self, call: ToolCall) -> str:
-        return self._browser.call(call.name, call.arguments)
+    def _run(self, said: _Said, messages: Sequence[Json], context: Context) -> list[str]:
+        """Return what each call shows, or a word in place of what the window does not take."""
+        results = [NO_ROOM] * len(said.calls)
+        for place, call in enumerate(said.calls):
+            shown = self._browser.call(call.name, call.arguments)
+            more = [*results[:place], shown, *results[place + 1 :]]
+            asked = [*messages, *said.messages(more)]
+            if self._by.window.left(asked, (), context.question.effort) > 0:
+                results = more
+        return results
 
 
 @dataclass(slots=True)

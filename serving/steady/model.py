@@ -138,5 +138,7 @@ class SteadyModel:
 def _easier(context: Context, code: str) -> Context:
     """Return what the model may manage after a fault: less to read, or less to think."""
     if code == "context_overflow":
-        return replace(context, passages=context.passages[: (len(context.passages) + 1) // 2])
+        alone = replace(context.question, history=())
+        half = context.passages[: (len(context.passages) + 1) // 2]
+        return replace(context, question=alone, passages=half)
     return replace(context, question=replace(context.question, effort=Effort.LOW))

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from footnote.finding import Finding, State
 from footnote.selftest import self_test
 from knowledge.settings import Settings
-from tests.vllm_stub import KEY, Pause, VllmStub, calls, refuses, says, vllm_stub
+from tests.vllm_stub import KEY, WINDOW, Pause, VllmStub, calls, refuses, says, vllm_stub
 
 GOOD = says("Soup is", " 3.20 euro", " [1].", thinking=("Hm.",))
 
@@ -26,7 +26,7 @@ def stub(running: VllmStub) -> VllmStub:
 
 
 def examined(settings: Settings, url: str, **changed: object) -> dict[str, Finding]:
-    given = {"model_url": url, "model_api_key": SecretStr(KEY), **changed}
+    given = {"model_url": url, "model_api_key": SecretStr(KEY), "model_window": WINDOW, **changed}
     return {each.part: each for each in self_test(settings.model_copy(update=given))}
 
 
@@ -37,8 +37,24 @@ def states(found: dict[str, Finding]) -> dict[str, State]:
 def test_a_good_server_is_well(settings: Settings, stub: VllmStub) -> None:
     found = examined(settings, stub.url)
     assert set(states(found).values()) == {State.OK}, found
-    assert list(found) == ["streaming", "citations", "effort", "budget", "tools"]
+    assert list(found) == ["streaming", "window", "citations", "effort", "budget", "tools"]
     assert "3.20 euro [1]" in found["citations"].message
+
+
+@pytest.mark.parametrize(
+    ("ours", "state", "advice"),
+    [
+        (WINDOW + 1, State.FAIL, f"FOOTNOTE_MODEL_WINDOW={WINDOW}"),
+        (WINDOW - 1, State.OK, "for more"),
+        (0, State.FAIL, "and we keep to 16384"),
+    ],
+)
+def test_a_window_that_is_not_the_servers_is_told(
+    settings: Settings, stub: VllmStub, ours: int, state: State, advice: str
+) -> None:
+    found = examined(settings, stub.url, model_window=ours)["window"]
+    assert found.state is state
+    assert advice in found.message
 
 
 def test_a_server_that_is_not_there_ends_it(settings: Settings) -> None:

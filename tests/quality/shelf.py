@@ -103,7 +103,7 @@ class Shelf:
             space=lambda: VectorSpace(self._embedder, self._encoder, self.index),
             library=self,  # type: ignore[arg-type]  # the two calls that a search makes
             cost=lambda passage: len(passage.text),
-            context_tokens=1,
+            budget=lambda _: 1,
             context_passages=1,
             ranker=Ranker(ranking),
         )

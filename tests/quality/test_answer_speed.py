@@ -18,7 +18,7 @@ from serving.answer import Answerer
 from serving.chat import ChatGenerator, Limits
 from serving.events import AnswerEvent
 from serving.wire import event_json, sse
-from tests.serving.chat_contract import ASKED, Found
+from tests.serving.chat_contract import ASKED, WINDOW, Found
 from tests.vllm_stub import KEY, MODEL, VllmStub, says, vllm_stub
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(600)]
@@ -41,7 +41,7 @@ def test_the_first_text_comes_soon_after_retrieval(
     stub: VllmStub, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def run() -> list[float]:
-        limits = Limits(seconds=30, first_seconds=30, answer_tokens=64)
+        limits = Limits(seconds=30, first_seconds=30, window=WINDOW)
         model = ChatGenerator(stub.url, MODEL, api_key=KEY, limits=limits)
         answerer = Answerer(retriever=Found(), generator=model)
         found = []

@@ -24,6 +24,7 @@ from serving.answer import Answerer
 from serving.browse.research import Researcher
 from serving.events import AnswerEvent
 from serving.extractive import ExtractiveGenerator
+from serving.window import Window
 from tests.quality import beir, corpora
 from tests.quality.test_ranking import interval
 from tests.service import ROOT, footnote
@@ -129,7 +130,7 @@ def written(house: House, question: Question) -> Answer:
         model=Follower(),
         retriever=house.retriever,
         library=house.catalog,
-        count_tokens=lambda text: len(text) // 4,
+        window=Window(200_000, 1024, lambda text: len(text) // 4),
         rounds=2,
         tokens=20_000,
     )

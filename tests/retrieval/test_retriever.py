@@ -97,7 +97,7 @@ class Shelf:
             space=lambda: VectorSpace(self.embedder, self.sparse, self.index),
             library=self.catalog,
             cost=lambda passage: count_tokens(passage.text),
-            context_tokens=tokens,
+            budget=lambda _: tokens,
             context_passages=passages,
             ranker=Ranker(ranking, reranker),
         )

@@ -15,15 +15,20 @@ import pytest
 
 from knowledge.errors import ModelError
 from knowledge.models import Context, Delta, Effort, Principal, Question, Usage
+from knowledge.vocabulary import count_tokens
 from serving.answer import Answerer
 from serving.chat import ChatGenerator, Limits
 from serving.events import AnswerEvent, Event, Terminal
 from serving.extractive import ExtractiveGenerator
 from serving.markers import MarkerNormaliser
+from serving.window import Window
 from tests.fakes import Unchanged, context
 
+SERVERS_WINDOW = 4096
 ASKED = context("What does soup cost?", "Soup costs three euro.", "Tea is free.")
-LIMITS = Limits(seconds=60, first_seconds=60, answer_tokens=64)
+WINDOW = Window(100_000, 64, count_tokens)
+"""Far more than a server has that is held against this: what it refuses is to be its own word."""
+LIMITS = Limits(seconds=60, first_seconds=60, window=WINDOW)
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,18 @@ class ChatContract:
         assert asyncio.run(read(server, asked))
 
     def test_a_cap_on_thinking_is_accepted(self, server: Server) -> None:
-        assert asyncio.run(read(server, limits=replace(LIMITS, thinking_tokens=16)))
+        capped = replace(WINDOW, thinking=dict.fromkeys(Effort, 16))
+        assert asyncio.run(read(server, limits=replace(LIMITS, window=capped)))
+
+    def test_the_server_tells_its_window(self, server: Server) -> None:
+        async def told() -> int | None:
+            generator = ChatGenerator(server.url, server.model, api_key=server.key, limits=LIMITS)
+            try:
+                return await generator.window()
+            finally:
+                await generator.aclose()
+
+        assert asyncio.run(told()) == SERVERS_WINDOW
 
     def test_a_wrong_key_is_unauthorized(self, server: Server) -> None:
         assert fault(server, key="wrong").code == "unauthorized"

@@ -18,6 +18,7 @@ from tests.fakes import context, passage
 from tests.serving.chat_contract import (
     ASKED,
     LIMITS,
+    WINDOW,
     ChatContract,
     Server,
     fault,
@@ -84,7 +85,8 @@ class TestStub(ChatContract):
 
 
 def test_the_request_is_what_vllm_needs_and_no_more(stub: VllmStub, server: Server) -> None:
-    asyncio.run(read(server, limits=replace(LIMITS, answer_tokens=500, thinking_tokens=200)))
+    window = replace(WINDOW, answer=500, thinking={Effort.LOW: 200})
+    asyncio.run(read(server, limits=replace(LIMITS, window=window)))
     [body] = stub.bodies
     messages = body.pop("messages")
     assert [message["role"] for message in messages] == ["system", "user"]
@@ -108,7 +110,7 @@ def test_without_a_cap_on_thinking_there_is_room_for_it(stub: VllmStub, server: 
         asyncio.run(read(server, asked))
     low_body, high_body = stub.bodies
     assert "thinking_token_budget" not in low_body
-    assert LIMITS.answer_tokens < low_body["max_tokens"] < high_body["max_tokens"]
+    assert WINDOW.answer < low_body["max_tokens"] < high_body["max_tokens"]
 
 
 def test_the_cache_is_shared_only_by_the_same_rights_and_conversation(
@@ -261,7 +263,7 @@ def test_a_proxy_in_the_environment_is_not_used(
 def test_without_a_reasoning_config_a_cap_on_thinking_is_refused() -> None:
     with vllm_stub(reasoning_config=False) as other:
         server = Server(other.url, MODEL, KEY, lambda: other.running, {}, {})
-        limits = replace(LIMITS, thinking_tokens=16)
+        limits = replace(LIMITS, window=replace(WINDOW, thinking={Effort.LOW: 16}))
         assert fault(server, limits=limits).code == "http_400"
 
 

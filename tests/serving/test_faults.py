@@ -30,7 +30,7 @@ from serving.steady.breaker import Breaker
 from serving.steady.line import Line
 from serving.steady.model import SteadyModel
 from tests.house import QuickHouse
-from tests.serving.chat_contract import ASKED, Found
+from tests.serving.chat_contract import ASKED, WINDOW, Found
 from tests.vllm_stub import (
     KEY,
     MODEL,
@@ -127,7 +127,7 @@ def stub() -> Iterator[VllmStub]:
 
 
 def chat(url: str) -> ChatGenerator:
-    limits = Limits(seconds=DEADLINE, first_seconds=DEADLINE / 2, answer_tokens=64)
+    limits = Limits(seconds=DEADLINE, first_seconds=DEADLINE / 2, window=WINDOW)
     return ChatGenerator(url, MODEL, api_key=KEY, limits=limits)
 
 

@@ -197,13 +197,13 @@ def admitted(grammar: str) -> re.Pattern[str]:
     return re.compile(pattern("root"))
 
 
-@given(st.integers(1, 64), st.text(alphabet="ab .[]【】†0123456789(){}\n", max_size=40))
+@given(st.integers(1, 64), st.text(alphabet="ab .[]【】†0123456789(){}<|\n", max_size=40))
 def test_a_grammar_admits_marks_of_sources_that_are_there_and_no_other_bracket(
     count: int, text: str
 ) -> None:
     marks = re.sub(r"\[(\d+)\]", lambda m: m[0] if good(m[1], count) else "[", text)
     bare = re.sub(r"\[(\d+)\]", lambda m: "" if good(m[1], count) else m[0], text)
-    fine = bool(text) and marks == text and not re.search(r"[\[\]【】]", bare)
+    fine = bool(text) and marks == text and not re.search(r"[\[\]【】]|<(?:[<|]|\Z)", bare)
     assert bool(admitted(citation_grammar(count)).fullmatch(text)) == fine
 
 
@@ -216,6 +216,10 @@ def good(number: str, count: int) -> bool:
     [
         ("Soup costs three euro [1][3].", True),
         ("NOT_FOUND", True),
+        ("Fewer than < 3 [2].", True),
+        ("Soup.<|end|>", False),
+        ("<|channel|>analysis", False),
+        ("<<|end|>", False),
         ("Zwölf Euro 【1】", False),
         ("Soup [4].", False),
         ("Soup [1, 2].", False),

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import httpx2
 import pytest
+from openai_harmony import HarmonyEncodingName, load_harmony_encoding
 
+from knowledge.errors import ModelError
+from knowledge.models import Delta
 from scripts.moe_plugin import install
+from serving.chat import ChatGenerator
 from serving.engine.launch import Engine, launch
+from serving.prompt import LAST_ROUND, browse_messages
 from tests.service import ROOT, free_port
-from tests.serving.chat_contract import ChatContract, Server
+from tests.serving.chat_contract import ASKED, LIMITS, ChatContract, Server
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
 
@@ -126,6 +134,120 @@ def test_our_plugin_is_loaded_and_leaves_alone_what_it_does_not_know(
 def test_a_request_without_the_key_is_refused(server: Server) -> None:
     answer = httpx2.get(f"{server.url}/models", trust_env=False)
     assert answer.status_code == 401
+
+
+BRACKETED = ("[", "]", " [", "[1", "1", "2", "3", "7", "19", "【", "】", "［", "］", "](", "†")
+"""What noise is made of here: pieces of marks, right ones and others."""
+SEEDS = 40
+
+
+def test_a_grammar_lets_nothing_but_sources_that_are_there_be_cited(server: Server) -> None:
+    """Noise that leans to brackets is held to `[1]` and `[2]`; a grammar of any text does not."""
+    held = noises(server, {})
+    free = noises(server, ANY_TEXT)
+    marks = sum(len(re.findall(r"\[[12]\]", text)) for text in held)
+    print(f"{len(held)} texts with the grammar: {marks} marks, {sum(map(foreign, held))} others")
+    print(f"control, {len(free)} texts under one of any text: {sum(map(foreign, free))} others")
+    assert len(held) >= SEEDS // 2
+    assert marks > 0
+    assert not any(map(foreign, held))
+    assert any(map(foreign, free))
+
+
+ANY_TEXT = {"structured_outputs": {"grammar": 'root ::= ([^<] | "<" [^<|])+'}}
+
+
+def noises(server: Server, changed: Mapping[str, object]) -> list[str]:
+    """Return what the model writes at random, of each seed that brought a text."""
+    return [text for seed in range(SEEDS) if (text := noise(server, seed, changed))]
+
+
+def noise(server: Server, seed: int, changed: Mapping[str, object]) -> str:
+    extra = {**changed, "logit_bias": leaning(), "temperature": 1.0, "seed": seed, "max_tokens": 48}
+    return asyncio.run(written(server, extra))
+
+
+async def written(server: Server, extra: Mapping[str, object]) -> str:
+    """Return what came, whether or not it was cut at its limit."""
+    ours = "structured_outputs" not in extra
+    generator = ChatGenerator(
+        server.url, server.model, api_key=KEY, limits=LIMITS, grammar=ours, extra=extra
+    )
+    text = ""
+    try:
+        async with aclosing(generator.generate(ASKED)) as deltas:
+            async for delta in deltas:
+                text += delta.text
+    except ModelError as error:
+        assert error.code in ("length", "harmony_markup", "null_content"), error
+    finally:
+        await generator.aclose()
+    return text
+
+
+def foreign(text: str) -> int:
+    """Count the brackets that are no part of a mark of one of the two sources.
+
+    At the limit a mark may be cut in its middle.
+    """
+    rest = re.sub(r"\[[12]\]", "", re.sub(r"\[[12]?$", "", text))
+    return len(re.findall(r"[\[\]【】［］]", rest))
+
+
+@cache
+def leaning() -> dict[str, int]:
+    """Return what leads straight into the final channel, and there to brackets and numbers."""
+    vocabulary = load_harmony_encoding(HarmonyEncodingName.HARMONY_GPT_OSS)
+    pieces = [vocabulary.encode(piece, disallowed_special=()) for piece in BRACKETED]
+    return {str(token): 55 for piece in pieces for token in piece} | FINAL
+
+
+def test_a_conversation_with_tools_goes_on_after_their_results(server: Server) -> None:
+    """The shapes of an agentic search: a call, its result, the next round, the last without tools.
+
+    Noise may call tools that there are not or write markup; what counts is that vLLM takes it.
+    """
+    page = "[1] Prices\nL1: Soup costs three euro."
+    begun = browse_messages(ASKED.question, page)
+    again = {**begun[-2], "reasoning": "I should open the page.", "content": ""}
+    later = [*begun, again, begun[-1], {"role": "user", "content": LAST_ROUND}]
+    asyncio.run(said(server, begun, [SEARCH]))
+    deltas = asyncio.run(said(server, later, [], extra=STEER))
+    assert "Soup costs three euro" in "".join(delta.text for delta in deltas)
+
+
+SEARCH = {
+    "type": "function",
+    "function": {
+        "name": "search",
+        "description": "Searches the documents.",
+        "parameters": {"type": "object", "properties": {"query": {"type": "string"}}},
+    },
+}
+
+
+async def said(
+    server: Server,
+    messages: Sequence[Mapping[str, object]],
+    tools: Sequence[Mapping[str, object]],
+    *,
+    extra: Mapping[str, object] | None = None,
+) -> list[Delta]:
+    """Return one round; a refusal by the server is an error, noise is not."""
+    generator = ChatGenerator(
+        server.url, server.model, api_key=KEY, limits=LIMITS, extra=extra or {"max_tokens": 32}
+    )
+    found: list[Delta] = []
+    try:
+        async with aclosing(generator.converse(ASKED, messages, tools)) as deltas:
+            async for delta in deltas:
+                found.append(delta)
+    except ModelError as error:
+        assert not error.code.startswith(("http_", "context_overflow", "unavailable")), error
+        assert extra is None, error
+    finally:
+        await generator.aclose()
+    return found
 
 
 @contextlib.contextmanager

@@ -12,6 +12,8 @@ from knowledge.models import Context, Delta, Effort, Principal, Question, ToolCa
 from knowledge.settings import Settings
 from serving.browse.arguments import TOOLS
 from serving.browse.research import MOST_CALLS, Research, Researcher
+from serving.prompt import LAST_ROUND, NO_ROOM
+from serving.window import Window
 from tests.house import QuickHouse
 
 ALICE = Principal("alice")
@@ -45,12 +47,19 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QuickHouse]:
         yield house
 
 
-def begin(house: QuickHouse, model: Scripted, *, rounds: int = 4, tokens: int = 9000) -> Research:
+def begin(
+    house: QuickHouse,
+    model: Scripted,
+    *,
+    rounds: int = 4,
+    tokens: int = 9000,
+    window: int = 100_000,
+) -> Research:
     researcher = Researcher(
         model=model,
         retriever=house.retriever,
         library=house.catalog,
-        count_tokens=lambda text: len(text.split()),
+        window=Window(window, 64, lambda text: len(text.split())),
         rounds=rounds,
         tokens=tokens,
     )
@@ -114,6 +123,25 @@ def test_what_is_read_has_a_bound(house: QuickHouse) -> None:
     model = Scripted([call("search", query="office")])
     written(begin(house, model, rounds=9, tokens=20))
     assert [bool(tools) for _, tools in model.seen] == [True, False]
+
+
+def test_a_page_that_the_window_does_not_take_is_not_shown(house: QuickHouse) -> None:
+    """What a round asks for never leaves less than the answer and some thinking need."""
+    asked = [call("open", id=0), call("search", query="office")]
+    taken = []
+    for size in range(500, 3000, 50):
+        model = Scripted(asked, [Delta("At nine.")])
+        written(begin(house, model, window=size))
+        told, tools = model.seen[1]
+        pages = [each["content"] for each in told[4:] if each["role"] == "tool"]
+        taken.append(len(pages) - pages.count(NO_ROOM))
+        assert bool(tools) == (NO_ROOM not in pages)
+        window = Window(size, 64, lambda text: len(text.split()))
+        if taken[-1]:
+            read = [each for each in told if each["content"] != LAST_ROUND]
+            assert window.left(read, (), Effort.HIGH) > 0
+    assert taken == sorted(taken)
+    assert {0, 1, 2} == set(taken)
 
 
 def test_a_round_has_a_bound_on_calls(house: QuickHouse) -> None:
