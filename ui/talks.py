@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import streamlit as st
 
 from knowledge.models import Answer, Rating, Reason, Trace
 from ui import parts
-from ui.client import ApiError, Client, FoundPassage, Kept, Queued, Step
+from ui.client import ApiError, Client, FoundPassage, Kept, Queued, Step, Talk
 
 LISTED = 50
 _REASONS = {
@@ -56,7 +57,8 @@ def choose(client: Client) -> None:
     """Draw the list of conversations, and what can be done to the one on the page."""
     if trouble := st.session_state.pop("trouble", ""):
         st.html(parts.notice_html("That did not work", trouble, error=True))
-    listed = {each.id: each.title for each in client.conversations(limit=LISTED)}
+    found = client.conversations(limit=LISTED)
+    listed = _told_apart(found)
     if current() is not None and current() not in listed:
         listed[current() or ""] = "This conversation"
     if not listed:
@@ -71,7 +73,19 @@ def choose(client: Client) -> None:
     )
     if (conversation := current()) is not None:
         with st.expander("Rename, export, delete"):
-            _manage(client, conversation, listed[conversation])
+            titles = {talk.id: talk.title for talk in found}
+            _manage(client, conversation, titles.get(conversation, ""))
+
+
+def _told_apart(talks: Sequence[Talk]) -> dict[str, str]:
+    """Map ids to titles, equal ones numbered from the oldest: the list knows nothing else."""
+    seen: Counter[str] = Counter()
+    named = {}
+    for talk in reversed(talks):
+        seen[talk.title] += 1
+        again = f" ({seen[talk.title]})" if seen[talk.title] > 1 else ""
+        named[talk.id] = talk.title + again
+    return {talk.id: named[talk.id] for talk in talks}
 
 
 def forget() -> None:

@@ -89,6 +89,20 @@ def test_a_kept_conversation_is_opened_renamed_and_deleted(page: AppTest, script
     assert "This answer is withheld" not in seen(page)
 
 
+def test_conversations_of_the_same_title_are_told_apart(page: AppTest, script: Script) -> None:
+    for number in range(2):
+        script.events = [AnswerEvent(scripted.answer(f"Answer {number}.", []))]
+        ask(page, "How do I back up?")
+        page.run()
+        button(page, "New conversation").click().run()
+    talks = page.selectbox(key="talk")
+    assert talks.options[1:] == ["How do I back up? (2)", "How do I back up?"]
+
+    talks.select("How do I back up?").run()
+
+    assert "Answer 0." in seen(page) and "Answer 1." not in seen(page)
+
+
 def test_a_reader_says_what_is_wrong_with_an_answer(page: AppTest, script: Script) -> None:
     ask(page, "How do I back up?")
     button(page, "Not helpful").click().run()
