@@ -33,3 +33,6 @@ MEDIA_TYPES: Mapping[str, str] = MappingProxyType(
         "tiff": "image/tiff",
     }
 )
+SHORT_NAMES: Mapping[str, str] = MappingProxyType(
+    {full: name for name, full in MEDIA_TYPES.items()}
+)

@@ -721,6 +721,29 @@ UNFILTERED = Filters()
 
 
 @dataclass(frozen=True, slots=True)
+class Facet:
+    """A value that readable documents have, and how many of them."""
+
+    value: str
+    documents: int
+    name: str
+    """What people call it; of a source how the uris of its readable documents begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facets:
+    """What `Filters` can name that fits something, the commonest first, and a range of dates."""
+
+    sources: tuple[Facet, ...] = ()
+    """Without uploads, each of which is one of its own."""
+    types: tuple[Facet, ...] = ()
+    languages: tuple[Facet, ...] = ()
+    tags: tuple[Facet, ...] = ()
+    first: datetime | None = None
+    last: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """What somebody wants to know."""
 

@@ -32,6 +32,7 @@ from knowledge.models import (
     Document,
     Embedding,
     Exchange,
+    Facets,
     Feed,
     Feedback,
     FeedState,
@@ -225,6 +226,9 @@ class Library(Protocol):
 
     def collections(self, principal: Principal) -> dict[str, int]:
         """Return the collections with at least one readable document, and how many it has."""
+
+    def facets(self, principal: Principal, *, collection: str | None = None) -> Facets:
+        """Return what the documents that the principal may read can be narrowed to."""
 
     def statistics(self, collection: str | None) -> TermStatistics:
         """Return the frozen term statistics of one collection, or of all together."""

@@ -621,6 +621,26 @@ class CollectionsOut(_Out):
     collections: list[CollectionOut]
 
 
+class FacetOut(_Out):
+    """A value that a filter can name, and how many documents fit it that the caller may read."""
+
+    value: str
+    name: str
+    documents: int
+
+
+class FacetsOut(_Out):
+    """What can be narrowed to: at most fifty values of each kind, the commonest first."""
+
+    sources: list[FacetOut]
+    types: list[FacetOut]
+    languages: list[FacetOut]
+    tags: list[FacetOut]
+    first: str | None
+    """The earliest date of a document."""
+    last: str | None
+
+
 class RefusedOut(_Out):
     """A file or line that is not indexed; `code` is stable, `reason` is for people."""
 

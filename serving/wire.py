@@ -8,12 +8,15 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from knowledge.formats import SHORT_NAMES
 from knowledge.models import (
     Answer,
     Citation,
     Conflict,
     Conversation,
     Document,
+    Facet,
+    Facets,
     Feed,
     Feedback,
     Freshness,
@@ -215,6 +218,24 @@ def document_json(document: Document, principal: Principal) -> Json:
     if principal.has_role("admin"):
         body["access"] = sorted(document.access)
     return body
+
+
+def facets_json(facets: Facets) -> Json:
+    """Return what can be narrowed to, with the short names of formats."""
+    return {
+        "sources": [_facet_json(each, each.name) for each in facets.sources],
+        "types": [
+            _facet_json(each, SHORT_NAMES.get(each.value, each.value)) for each in facets.types
+        ],
+        "languages": [_facet_json(each, each.name) for each in facets.languages],
+        "tags": [_facet_json(each, each.name) for each in facets.tags],
+        "first": _moment(facets.first),
+        "last": _moment(facets.last),
+    }
+
+
+def _facet_json(facet: Facet, name: str) -> Json:
+    return {"value": facet.value, "name": name, "documents": facet.documents}
 
 
 def submission_json(submission: Submission) -> Json:

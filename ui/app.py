@@ -19,7 +19,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from knowledge.models import Answer, Citation, SubmissionState, Turn, Verdict
 from knowledge.settings import Settings
-from ui import operate, parts, talks
+from ui import narrow, operate, parts, talks
 from ui.client import (
     ApiError,
     Client,
@@ -35,6 +35,7 @@ from ui.client import (
     Unreachable,
     Upload,
 )
+from ui.narrow import Narrowed
 from ui.talks import Exchange
 
 HERE = Path(__file__).resolve().parent
@@ -50,6 +51,7 @@ LONGEST_TURN = 32_000
 """Characters; the service takes no longer ones."""
 PAGE_OF_DOCUMENTS = 8
 MOST_LISTED = 500
+ALL = ""
 QUESTIONS, OPERATIONS = "Questions", "Operations"
 MOST_BATCHES = 10
 """Batches of `MOST_LISTED` documents that are looked through for a title."""
@@ -93,8 +95,13 @@ def _view(client: Client) -> str:
 
 def _questions(client: Client) -> None:
     collections = client.collections()
-    collection = _sidebar(client, collections)
-    _conversation(client, collection, documents=sum(collections.values()))
+    collection = _choose(collections) if len(collections) > 1 else None
+    documents = collections.get(collection, 0) if collection else sum(collections.values())
+    with st.container():  # outside of one, the box would stick to the bottom and scroll the page
+        question = _box(collection, documents)
+    narrowed = narrow.choose(client, collection, documents=documents)
+    _sidebar(client, collection, narrowed, documents=documents)
+    _conversation(client, question, collection, narrowed, documents=documents)
     with st.sidebar:
         st.html(parts.health_html(client.health()))
 
@@ -138,27 +145,29 @@ def _say_unreachable(client: Client) -> None:
 # --- the sidebar --------------------------------------------------------------------------------
 
 
-def _sidebar(client: Client, collections: dict[str, int]) -> str | None:
+def _sidebar(client: Client, collection: str | None, narrowed: Narrowed, *, documents: int) -> None:
     with st.sidebar:
-        collection = _choose(collections) if len(collections) > 1 else None
         talks.choose(client)
         _take_in(client, collection)
         if st.session_state.get("uploads"):
             _show_uploads(client)
-        if collections:
-            _list_documents(client, collection)
+        if documents:
+            _list_documents(client, collection, narrowed)
         if st.session_state.get("exchanges"):
             st.button("New conversation", icon=":material/edit_note:", on_click=talks.forget)
-        return collection
 
 
 def _choose(collections: dict[str, int]) -> str | None:
-    total = sum(collections.values())
-
-    def label(name: str | None) -> str:
-        return f"{name} ({collections[name]})" if name else f"All collections ({total})"
-
-    return st.selectbox("Ask about", [None, *collections], format_func=label)
+    if st.session_state.get("collection") not in collections:
+        st.session_state.collection = ALL
+    chosen = st.sidebar.selectbox(
+        "Ask about",
+        [ALL, *collections],
+        format_func=lambda name: name or "All collections",
+        key="collection",
+        persist_state="session",
+    )
+    return chosen or None
 
 
 def _take_in(client: Client, collection: str | None) -> None:
@@ -200,15 +209,16 @@ def _look_after(client: Client, upload: Upload) -> Upload:
         return replace(upload, state=SubmissionState.FAILED, reason=str(error))
 
 
-def _list_documents(client: Client, collection: str | None) -> None:
-    st.html(parts.section_html("Documents"))
+def _list_documents(client: Client, collection: str | None, narrowed: Narrowed) -> None:
+    st.html(parts.section_html("Documents that fit" if narrowed.filters else "Documents"))
     wanted = st.text_input(
         "Find a document",
         placeholder="Find by title or file name",
         label_visibility="collapsed",
         icon=":material/search:",
     )
-    found = list(itertools.islice(_matching(client, collection, wanted.casefold()), MOST_LISTED))
+    matching = _matching(client, collection, narrowed, wanted.casefold())
+    found = list(itertools.islice(matching, MOST_LISTED))
     found.sort(key=lambda document: document.title.casefold())
     last = max(0, len(found) - 1) // PAGE_OF_DOCUMENTS
     page = min(st.session_state.get("page", 0), last)
@@ -219,10 +229,14 @@ def _list_documents(client: Client, collection: str | None) -> None:
         st.caption(f"The first {MOST_LISTED:,} are listed; find others by their title.")
 
 
-def _matching(client: Client, collection: str | None, wanted: str) -> Iterator[Listed]:
+def _matching(
+    client: Client, collection: str | None, narrowed: Narrowed, wanted: str
+) -> Iterator[Listed]:
     after = None
     for _ in range(MOST_BATCHES):
-        listing = client.documents(collection=collection, after=after, limit=MOST_LISTED)
+        listing = client.documents(
+            collection=collection, filters=narrowed.filters, after=after, limit=MOST_LISTED
+        )
         for document in listing.documents:
             if wanted in f"{document.title} {parts.file_name(document.uri)}".casefold():
                 yield document
@@ -243,34 +257,58 @@ def _turn_pages(page: int, *, last: int) -> None:
 # --- the conversation ---------------------------------------------------------------------------
 
 
-def _conversation(client: Client, collection: str | None, *, documents: int) -> None:
-    """Ask at the top, the newest answer below it: an answer is read from its beginning."""
+def _box(collection: str | None, documents: int) -> str | None:
+    about = f" about {collection}" if collection else ""
+    return st.chat_input(
+        f"Ask a question{about}" if documents else "Add a document first",
+        key="question",
+        disabled=not documents,
+        max_chars=8000,
+        submit_mode="stop",
+    )
+
+
+def _conversation(
+    client: Client,
+    question: str | None,
+    collection: str | None,
+    narrowed: Narrowed,
+    *,
+    documents: int,
+) -> None:
+    """Draw the newest answer first, below the box: an answer is read from its beginning."""
     exchanges: list[Exchange] = st.session_state.setdefault("exchanges", [])
-    with st.container():  # outside of one, the box would stick to the bottom and scroll the page
-        question = st.chat_input(
-            "Ask a question" if documents else "Add a document first",
-            disabled=not documents,
-            max_chars=8000,
-            submit_mode="stop",
-        )
     newest = st.container()
     for number, exchange in reversed(list(enumerate(exchanges))):
         _draw_question(exchange)
         _draw_answer(client, exchange, number)
     with newest:
         if question and question.strip():
-            _ask(client, exchanges, question.strip(), collection)
+            _ask(client, exchanges, question.strip(), collection, narrowed)
         elif not exchanges:
             st.html(parts.welcome_html(documents) if documents else parts.NO_DOCUMENTS)
 
 
-def _ask(client: Client, exchanges: list[Exchange], question: str, collection: str | None) -> None:
+def _ask(
+    client: Client,
+    exchanges: list[Exchange],
+    question: str,
+    collection: str | None,
+    narrowed: Narrowed,
+) -> None:
     history = _history(exchanges) if talks.current() is None else []
-    exchange = Exchange(question)
+    exchange = Exchange(question, narrowed.words)
     exchanges.append(exchange)
     _draw_question(exchange)
     place = st.empty()
-    _write(client, exchange, place, collection, history)
+    events = client.ask_stream(
+        question,
+        collection=collection,
+        filters=narrowed.filters,
+        history=history,
+        conversation=talks.current() or (None if history else "new"),
+    )  # where nothing is kept, we send the history
+    _write(exchange, place, events)
     with place.container():
         _draw_answer(client, exchange, len(exchanges) - 1)
     if exchange.id and not history and len(exchanges) == 1:
@@ -287,24 +325,15 @@ def _history(exchanges: list[Exchange]) -> list[Turn]:
 
 
 def _draw_question(exchange: Exchange) -> None:
-    st.html(parts.question_html(exchange.question))
+    st.html(parts.question_html(exchange.question, exchange.narrowed))
 
 
-def _write(
-    client: Client,
-    exchange: Exchange,
-    place: DeltaGenerator,
-    collection: str | None,
-    history: list[Turn],
-) -> None:
+def _write(exchange: Exchange, place: DeltaGenerator, events: Iterator[Event]) -> None:
     """Follow the stream; what has arrived stays in `exchange`, even if the reader stops it."""
     drawn = 0.0
-    goes_on = talks.current() or (None if history else "new")  # where nothing is kept, we send it
     place.html(parts.writing_html("", ()))
     try:
-        for event in client.ask_stream(
-            exchange.question, collection=collection, history=history, conversation=goes_on
-        ):
+        for event in events:
             _note(exchange, event)
             if time.monotonic() - drawn > REDRAW_SECONDS:
                 place.html(parts.writing_html(exchange.text, exchange.passages, exchange.step))

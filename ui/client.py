@@ -97,6 +97,27 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
+class Offer:
+    """A value that one can narrow to, and how many readable documents have it."""
+
+    value: str
+    name: str
+    documents: int
+
+
+@dataclass(frozen=True, slots=True)
+class Offers:
+    """What one can narrow to, the commonest first, and the range of the documents' dates."""
+
+    sources: tuple[Offer, ...] = ()
+    types: tuple[Offer, ...] = ()
+    languages: tuple[Offer, ...] = ()
+    tags: tuple[Offer, ...] = ()
+    first: datetime | None = None
+    last: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Upload:
     """Where an upload stands."""
 
@@ -282,6 +303,7 @@ class Client:
         question: str,
         *,
         collection: str | None = None,
+        filters: Mapping[str, Any] | None = None,
         history: Sequence[Turn] = (),
         conversation: str | None = None,
     ) -> Iterator[Event]:
@@ -292,6 +314,7 @@ class Client:
         body = {
             "question": question,
             "collection": collection,
+            "filters": filters or None,
             "history": [{"role": turn.role, "text": turn.text} for turn in history],
             "conversation": conversation,
             "stream": True,
@@ -363,11 +386,22 @@ class Client:
         return _read(_UPLOAD, response.content)
 
     def documents(
-        self, *, collection: str | None = None, after: str | None = None, limit: int = 100
+        self,
+        *,
+        collection: str | None = None,
+        filters: Mapping[str, Any] | None = None,
+        after: str | None = None,
+        limit: int = 100,
     ) -> Listing:
         """List readable documents, beginning after the id `after`."""
-        given = {"collection": collection, "after": after, "limit": limit}
-        params = {name: value for name, value in given.items() if value is not None}
+        narrowed = dict(filters or {})
+        given = {
+            "collection": collection,
+            "after": after,
+            "limit": limit,
+            **narrowed.pop("date", {}),
+        }
+        params = {name: value for name, value in (given | narrowed).items() if value is not None}
         return _read(_LISTING, self._call("GET", "/v1/documents", params=params).content)
 
     def content(self, document_id: str) -> bytes:
@@ -379,6 +413,11 @@ class Client:
         """Return how many readable documents each collection has."""
         found = _read(_COLLECTIONS, self._call("GET", "/v1/collections").content)
         return {collection.name: collection.documents for collection in found.collections}
+
+    def offers(self, collection: str | None = None) -> Offers:
+        """Return what one can narrow to, of all that is readable or of one collection."""
+        params = {"collection": collection} if collection else {}
+        return _read(_OFFERS, self._call("GET", "/v1/facets", params=params).content)
 
     # --- for operators --------------------------------------------------------------------------
 
@@ -513,6 +552,7 @@ _MIDWAY: dict[str, TypeAdapter[Passages | Queued | Step | Text]] = {
         ("delta", Text),
     )
 }
+_OFFERS = TypeAdapter(Offers)
 _ORIGINS = TypeAdapter(_Origins)
 _QUARANTINE = TypeAdapter(_Quarantine)
 _TASKS = TypeAdapter(_Tasks)

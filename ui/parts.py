@@ -78,9 +78,10 @@ def welcome_html(documents: int) -> str:
     )
 
 
-def question_html(text: str) -> str:
-    """Return a question as it was asked."""
-    return f'<div class="fn-question" role="heading" aria-level="2">{plain(text)}</div>'
+def question_html(text: str, narrowed: str = "") -> str:
+    """Return a question as it was asked, and what it was narrowed to."""
+    only = f'<div class="fn-narrowed">Only {plain(narrowed)}</div>' if narrowed else ""
+    return f'<div class="fn-question" role="heading" aria-level="2">{plain(text)}</div>{only}'
 
 
 def writing_html(

@@ -34,6 +34,8 @@ class Exchange:
     """A question and what came of it so far."""
 
     question: str
+    narrowed: str = ""
+    """What it was narrowed to, in words; of what is opened again nobody knows."""
     passages: tuple[FoundPassage, ...] = ()
     step: Step | Queued | None = None
     text: str = ""

@@ -54,7 +54,7 @@ READABLE = exists().where(
     document_access.c.document_id == documents.c.id,
     document_access.c.token.in_(bindparam("tokens", expanding=True)),
 )
-_OF_COLLECTION = documents.c.collection == bindparam("collection")
+OF_COLLECTION = documents.c.collection == bindparam("collection")
 _PASSAGES = (
     select(
         *DOCUMENT_COLUMNS,
@@ -97,7 +97,7 @@ _LABELS = union_all(
 )
 """Access tokens (0) and tags (1) in one question: it is asked with every search."""
 _NARROWED: dict[str, ColumnElement[bool]] = {
-    "collection": _OF_COLLECTION,
+    "collection": OF_COLLECTION,
     "sources": documents.c.source_id.in_(bindparam("sources", expanding=True)),
     "types": documents.c.media_type.in_(bindparam("types", expanding=True)),
     "languages": documents.c.language.in_(bindparam("languages", expanding=True)),
@@ -109,16 +109,16 @@ _NARROWED: dict[str, ColumnElement[bool]] = {
     "until": documents.c.dated_at < bindparam("until", type_=Moment),
 }
 """`Filters.admit` in SQL, for lists; nothing narrows by what is absent here."""
-_LIVE = documents.c.live_revision.is_not(None)
+LIVE = documents.c.live_revision.is_not(None)
 _DOCUMENT = select(*DOCUMENT_COLUMNS).where(
-    documents.c.id == bindparam("document_id"), _LIVE, READABLE
+    documents.c.id == bindparam("document_id"), LIVE, READABLE
 )
 _READABLE_ONES = select(documents.c.id, documents.c.live_revision).where(
-    documents.c.id.in_(bindparam("document_ids", expanding=True)), _LIVE, READABLE
+    documents.c.id.in_(bindparam("document_ids", expanding=True)), LIVE, READABLE
 )
 _DOCUMENTS = (
     select(*DOCUMENT_COLUMNS)
-    .where(documents.c.id > bindparam("after"), _LIVE, READABLE)
+    .where(documents.c.id > bindparam("after"), LIVE, READABLE)
     .order_by(documents.c.id)
     .limit(bindparam("most"))
 )
@@ -148,13 +148,13 @@ _HIDDEN_PART = select(
     exists().where(
         documents.c.source_id == bindparam("source_id"),
         func.substr(documents.c.uri.concat("#"), 1, bindparam("length")) == bindparam("file"),
-        _LIVE,
+        LIVE,
         ~READABLE,
     )
 )
 _COLLECTIONS = (
     select(documents.c.collection, func.count())
-    .where(_LIVE, READABLE)
+    .where(LIVE, READABLE)
     .group_by(documents.c.collection)
     .order_by(documents.c.collection)
 )

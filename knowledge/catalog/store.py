@@ -11,6 +11,7 @@ from knowledge.catalog.cleaning import SqlCleaning
 from knowledge.catalog.contents import SqlContents
 from knowledge.catalog.conversations import SqlConversations
 from knowledge.catalog.database import Database
+from knowledge.catalog.facets import SqlFacets
 from knowledge.catalog.feeds import SqlFeeds
 from knowledge.catalog.generations import SqlGenerations
 from knowledge.catalog.items import SqlItems
@@ -29,6 +30,7 @@ from knowledge.catalog.surroundings import SqlSurroundings
 
 class SqlCatalog(
     SqlLibrary,
+    SqlFacets,
     SqlSurroundings,
     SqlStatistics,
     SqlLedger,

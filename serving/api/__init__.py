@@ -163,6 +163,7 @@ TABLE = (
     Row("GET", "/v1/quarantine", jobs.quarantine, schemas.QuarantineOut, (422, 503)),
     Row("POST", "/v1/quarantine/{refused_id}/retry", jobs.free, schemas.QuarantinedOut, _ONE),
     Row("GET", "/v1/collections", documents.collections, schemas.CollectionsOut, (503,)),
+    Row("GET", "/v1/facets", documents.facets, schemas.FacetsOut, (422, 503)),
     Row(
         "GET",
         "/metrics",

@@ -240,6 +240,14 @@ async def collections(who: Who, services: House) -> Response:
     return JSONResponse({"collections": listed})
 
 
+async def facets(
+    who: Who, services: House, collection: schemas.CollectionName | None = None
+) -> Response:
+    """Say what the documents that the caller may read can be narrowed to."""
+    found = await asyncio.to_thread(services.library.facets, who, collection=collection)
+    return JSONResponse(wire.facets_json(found))
+
+
 # --- uploads ------------------------------------------------------------------------------------
 
 

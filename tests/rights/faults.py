@@ -11,7 +11,7 @@ import qdrant_edge as edge
 from sqlalchemy import Connection, Select, bindparam, func, select
 
 from knowledge.access import AccessFilter
-from knowledge.catalog import ledger, library, rights
+from knowledge.catalog import facets, ledger, library, rights
 from knowledge.catalog.rows import BLOCK_COLUMNS, DOCUMENT_COLUMNS
 from knowledge.catalog.schema import blocks, chunks, documents
 from knowledge.index import edge as edge_file
@@ -30,7 +30,7 @@ def listing_without_rights(patch: Patch) -> None:
     """The list of documents forgets to ask who wants to see it."""
     unguarded = (
         select(*DOCUMENT_COLUMNS)
-        .where(documents.c.id > bindparam("after"), library._LIVE)
+        .where(documents.c.id > bindparam("after"), library.LIVE)
         .order_by(documents.c.id)
         .limit(bindparam("most"))
     )
@@ -43,8 +43,13 @@ def listing_without_rights(patch: Patch) -> None:
 
 def counts_without_rights(patch: Patch) -> None:
     """The sizes of collections count what the caller may not see."""
-    counted = select(documents.c.collection, func.count()).where(library._LIVE)
+    counted = select(documents.c.collection, func.count()).where(library.LIVE)
     patch.setattr(library, "_COLLECTIONS", counted.group_by(documents.c.collection))
+
+
+def offers_without_rights(patch: Patch) -> None:
+    """What can be narrowed to is counted over what anybody may read."""
+    patch.setattr(facets, "tokens_of", lambda principal: {"tokens": list(TOKENS)})
 
 
 def index_without_rights(patch: Patch) -> None:
@@ -213,6 +218,7 @@ def blocks_without_rights(patch: Patch) -> None:
 FAULTS: dict[str, Callable[[Patch], None]] = {
     "filter dropped in the list": listing_without_rights,
     "filter dropped in counts": counts_without_rights,
+    "filter dropped in what is offered": offers_without_rights,
     "filter dropped in the index": index_without_rights,
     "catalog check dropped": catalog_without_rights,
     "stale groups": stale_groups,

@@ -36,6 +36,8 @@ VARYING = {
     "timings_ms",
     "updated_at",
     "dated_at",
+    "first",
+    "last",
     "received_at",
     "created_at",
     "started_at",
@@ -137,7 +139,9 @@ def request(service: Service, chance: Random) -> tuple[str, str, dict[str, Any]]
     if kind == 4:
         limit = chance.choice((1, 7, 1000))
         return "GET", "/v1/documents", {"params": {"limit": limit}}
-    path = chance.choice(("/v1/collections", "/v1/jobs", "/v1/submissions", "/v1/quarantine"))
+    path = chance.choice(
+        ("/v1/collections", "/v1/facets", "/v1/jobs", "/v1/submissions", "/v1/quarantine")
+    )
     return "GET", path, {}
 
 

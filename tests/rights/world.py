@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import re
 import shutil
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -346,6 +347,22 @@ def counts(world: World, chance: Random, user: str) -> str | None:
     return None if found == expected else f"counts {found}, not {expected}"
 
 
+def offers(world: World, chance: Random, user: str) -> str | None:
+    """Ask what can be narrowed to; all papers are uploads, whose sources are not offered."""
+    asked = {"collection": chance.choice(COLLECTIONS)} if chance.random() < 0.3 else {}
+    body = world._call(user, "GET", "/v1/facets", params=asked).json()
+    found = [
+        Counter({each["value"]: each["documents"] for each in body[kind]})
+        for kind in ("types", "languages", "tags", "sources")
+    ]
+    papers = [world.papers[document_id] for document_id in world.readable(user, asked)]
+    types = Counter(ENDINGS[paper.ending] for paper in papers)
+    languages = Counter(paper.language for paper in papers)
+    tags = Counter(tag for paper in papers for tag in paper.tags)
+    expected = [types, languages, tags, Counter()]
+    return None if found == expected else f"is offered {found}, not {expected}"
+
+
 def one(world: World, chance: Random, user: str) -> str | None:
     """Open a document, its file, or try to change what one must not."""
     document_id = world._any(chance)
@@ -451,6 +468,7 @@ LOOKS = (
     ("ask", ask),
     ("listing", listing),
     ("counts", counts),
+    ("offers", offers),
     ("one document", one),
     ("own work", own),
     ("neighbours", neighbours),

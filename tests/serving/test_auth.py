@@ -264,6 +264,7 @@ GUARDED = {
     "GET /v1/quarantine": (200, 200, 200),
     "POST /v1/quarantine/{refused_id}/retry": (404, 200, 200),
     "GET /v1/collections": (200, 200, 200),
+    "GET /v1/facets": (200, 200, 200),
     "GET /v1/conversations": (200, 200, 200),
     "GET /v1/conversations/{conversation_id}": (404, 200, 404),
     "PATCH /v1/conversations/{conversation_id}": (404, 200, 404),
@@ -444,6 +445,12 @@ def test_what_alice_keeps_for_herself_bob_cannot_find(still_world: World) -> Non
     assert (bob["verdict"], bob["citations"]) == ("not_found", [])
     listed = still_world.call("GET /v1/collections", headers=bearer(still_world.keys.bob)).json()
     assert listed == {"collections": []}
+    facets = {
+        name: still_world.call("GET /v1/facets", headers=bearer(key)).json()
+        for name, key in (("bob", still_world.keys.bob), ("alice", still_world.keys.alice))
+    }
+    assert not any(facets["bob"].values())
+    assert [each["documents"] for each in facets["alice"]["types"]] == [1]  # the control
 
 
 def test_an_upload_is_its_senders_alone_unless_he_shares_it(world: World) -> None:

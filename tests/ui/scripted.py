@@ -25,6 +25,7 @@ from knowledge.models import (
     Citation,
     Document,
     Effort,
+    Facets,
     Filters,
     Hit,
     IngestEvent,
@@ -145,6 +146,9 @@ class Script:
     kept: FakeConversations = field(default_factory=FakeConversations)
     jobs: FakeJobs = field(default_factory=FakeJobs)
     sources: FakeSources = field(default_factory=FakeSources)
+    offered: Facets = field(default_factory=Facets)
+    offered_of: list[str | None] = field(default_factory=list)
+    """The collections that were asked for what they offer."""
 
     # Answering and Searching
 
@@ -181,7 +185,8 @@ class Script:
     ) -> list[Document]:
         listed = sorted(self.stored, key=lambda each: each.id)
         wanted = [each for each in listed if collection in (None, each.collection)]
-        return [each for each in wanted if after is None or each.id > after][:limit]
+        fitting = [each for each in wanted if filters.admit(each)]
+        return [each for each in fitting if after is None or each.id > after][:limit]
 
     def document(self, document_id: str, principal: Principal) -> Document:
         for each in self.stored:
@@ -199,6 +204,10 @@ class Script:
     def collections(self, principal: Principal) -> dict[str, int]:
         names = [each.collection for each in self.stored]
         return {name: names.count(name) for name in names}
+
+    def facets(self, principal: Principal, *, collection: str | None = None) -> Facets:
+        self.offered_of.append(collection)
+        return self.offered
 
     def reads_file(self, document: Document, principal: Principal) -> bool:
         return True

@@ -39,7 +39,7 @@ def test_no_piece_of_the_page_lets_text_from_outside_do_more_than_stand_there(fo
     passage = replace(PASSAGE, text=form * 3, heading=(form,), span=Span(0, 3 * len(form)))
     inside = replace(citation, revision_id=passage.revision, span=Span(0, len(form)))
     pieces = [
-        parts.question_html(form),
+        parts.question_html(form, form),
         parts.writing_html(f"{form} [1]", [replace(passage, document=DocumentName("", form, ""))]),
         parts.answered_html(
             scripted.answer(f"{form} [1]", [citation], model=form, extractive=False)

@@ -267,7 +267,7 @@ def test_a_search_in_a_collection_begins_with_the_chunks_not_with_the_collection
     plans = {}
     for name, statement in (
         ("as it is", library._PASSAGES_OF_COLLECTION),
-        ("control", library._PASSAGES.where(library._OF_COLLECTION)),
+        ("control", library._PASSAGES.where(library.OF_COLLECTION)),
     ):
         compiled = statement.params(given).compile(
             dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True}
