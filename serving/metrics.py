@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from time import perf_counter
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from knowledge.models import Verdict
+from serving.steady.breaker import State
+from serving.steady.standing import Standing
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -51,10 +53,19 @@ class Stock:
     sources: Sequence[SourceState] = ()
 
 
-class Metrics:
-    """Counts what happens in this process; `stock` is asked for the rest at each scrape."""
+def _no_model() -> None:
+    return None
 
-    def __init__(self, stock: Callable[[], Stock]) -> None:
+
+class Metrics:
+    """Counts what happens in this process; `stock` and `model` are asked at each scrape.
+
+    `model` says how it stands with the model server, None where there is none.
+    """
+
+    def __init__(
+        self, stock: Callable[[], Stock], model: Callable[[], Standing | None] = _no_model
+    ) -> None:
         self._registry = CollectorRegistry()
         self._searches = Histogram(
             "footnote_search_seconds",
@@ -77,6 +88,7 @@ class Metrics:
             for extractive in ("true", "false"):
                 self._answers.labels(verdict.value, extractive)  # from 0: a rate needs a beginning
         self._registry.register(_StockCollector(stock))
+        self._registry.register(_ModelCollector(model))
 
     @contextmanager
     def searching(self) -> Iterator[None]:
@@ -115,6 +127,59 @@ class _StockCollector:
         yield _by("footnote_revisions", "Revisions of documents.", "state", stock.revisions)
         yield _by("footnote_jobs", "Jobs: what waits, runs, failed.", "state", stock.jobs)
         yield from _of_sources(stock.sources)
+
+
+class _ModelCollector:
+    """Turns a `Standing` into gauges and counters when it is asked."""
+
+    def __init__(self, model: Callable[[], Standing | None]) -> None:
+        self._model = model
+
+    def describe(self) -> list[Metric]:
+        """Name nothing in advance."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield how it stands with the model; nothing where there is none."""
+        if (model := self._model()) is None:
+            return
+        yield GaugeMetricFamily(
+            "footnote_model_writing", "Requests that the model server works on.", model.writing
+        )
+        yield GaugeMetricFamily(
+            "footnote_model_waiting", "Requests that wait in the line before it.", model.waiting
+        )
+        yield _by(
+            "footnote_model_breaker",
+            "1 for the state it is in: closed (all ask), open (none does), half_open (one tries).",
+            "state",
+            {state.value: int(state is model.breaker) for state in State},
+        )
+        yield from _counted(model)
+
+
+def _counted(model: Standing) -> Iterator[Metric]:
+    yield CounterMetricFamily(
+        "footnote_model_breaker_opened",
+        "How often the model server failed so often in a row that it was left alone.",
+        model.opened,
+    )
+    yield CounterMetricFamily(
+        "footnote_model_second_tries", "Requests that were sent again.", model.second_tries
+    )
+    for name, help_text, label, values in (
+        ("footnote_model_faults", "Tries that failed, by the fault.", "code", model.faults),
+        (
+            "footnote_model_turned_away",
+            "Requests not sent: full (the line was), late (the time was up), resting (left alone).",
+            "reason",
+            model.turned_away,
+        ),
+    ):
+        family = CounterMetricFamily(name, help_text, labels=(label,))
+        for each, value in sorted(values.items()):
+            family.add_metric((each,), value)
+        yield family
 
 
 def _plain(stock: Stock) -> Iterator[Metric]:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from serving.quoting import QuoteFirst
     from serving.services import Services
     from serving.steady.model import SteadyModel
+    from serving.steady.standing import Standing
     from serving.verify import Verifier
     from serving.window import Window
 
@@ -228,7 +229,7 @@ class House(Upkeep):
             refusals=self.refusals,
             gaps=self.gaps,
             reindexer=self.reindexer,
-            metrics=Metrics(self.stock),
+            metrics=Metrics(self.stock, self.model_standing),
             version=VERSION,
             effort=Effort(self.settings.effort),
             max_upload_bytes=self._max_bytes,
@@ -272,6 +273,10 @@ class House(Upkeep):
                 for feed, fresh in self.keeper.feeds()
             ],
         )
+
+    def model_standing(self) -> Standing | None:
+        """Say how it stands with the model server, for monitoring."""
+        return self.model.standing() if self.settings.model_url else None
 
     def refusals(self) -> list[Refused]:
         """List what is not indexed of all that was handed in, latest first."""

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from enum import StrEnum
 
 from knowledge.errors import ModelError
+
+
+class State(StrEnum):
+    """Whom a breaker lets through."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+    """One: it is asking now, or the next one will."""
 
 
 class Breaker:
@@ -22,6 +32,17 @@ class Breaker:
         self._clock = clock
         self._in_a_row = 0
         self._next_try = 0.0
+        self._is_tried = False
+        self.opened = 0
+        """How often it was closed and did not stay so."""
+
+    @property
+    def state(self) -> State:
+        """Say whom it lets through now."""
+        if not self.is_open:
+            return State.CLOSED
+        is_over = self._is_tried or self._clock() >= self._next_try
+        return State.HALF_OPEN if is_over else State.OPEN
 
     @property
     def is_open(self) -> bool:
@@ -36,13 +57,17 @@ class Breaker:
             message = "The model server has failed several times in a row and is left alone."
             raise ModelError(message, code="resting")
         self._next_try = self._clock() + self._seconds  # this one tries, the others go on waiting
+        self._is_tried = True
 
     def succeeded(self) -> None:
         """The server has answered; whatever it said."""
         self._in_a_row = 0
+        self._is_tried = False
 
     def failed(self) -> None:
         """The server did not answer, broke off, or said that it cannot."""
         self._in_a_row += 1
+        self._is_tried = False
+        self.opened += self._in_a_row == self._failures
         if self.is_open:
             self._next_try = self._clock() + self._seconds

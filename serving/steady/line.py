@@ -13,13 +13,18 @@ class Line:
     """Gives out `places`; at most `waiting` may stand in line. Used from one event loop."""
 
     def __init__(self, *, places: int, waiting: int) -> None:
-        self._free = places
+        self._places = self._free = places
         self._most = waiting
         self._waiting: deque[Turn] = deque()
 
     def __len__(self) -> int:
         """Return how many stand in line."""
         return len(self._waiting)
+
+    @property
+    def taken(self) -> int:
+        """Return how many places are taken."""
+        return self._places - self._free
 
     def join(self) -> Turn:
         """Take a place, or stand in line; raises `ModelError` where the line is full."""

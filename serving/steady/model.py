@@ -14,7 +14,8 @@ from knowledge.errors import ModelError
 from knowledge.models import Context, Delta, Effort
 from serving.steady.breaker import Breaker
 from serving.steady.deadline import in_time
-from serving.steady.line import Line
+from serving.steady.line import Line, Turn
+from serving.steady.standing import Standing, Tally
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,19 @@ class SteadyModel:
         self._line = line
         self._breaker = breaker
         self._seconds = seconds
+        self._tally = Tally()
+
+    def standing(self) -> Standing:
+        """Say how it stands; from any thread."""
+        return Standing(
+            writing=self._line.taken,
+            waiting=len(self._line),
+            breaker=self._breaker.state,
+            opened=self._breaker.opened,
+            turned_away=dict(self._tally.turned_away),
+            faults=dict(self._tally.faults),
+            second_tries=self._tally.second_tries,
+        )
 
     async def aclose(self) -> None:
         """Close all connections to the server."""
@@ -90,16 +104,41 @@ class SteadyModel:
 
     async def _in_turn(self, ask: Ask, context: Context) -> AsyncGenerator[Delta, None]:
         until = time.monotonic() + self._seconds
-        turn = self._line.join()
+        turn = self._join()
         try:
-            async with aclosing(in_time(until, turn.positions(), "busy")) as positions:
+            async with aclosing(self._wait(until, turn)) as positions:
                 async for position in positions:
                     yield Delta(waiting=position)
-            async with aclosing(in_time(until, self._twice(ask, context))) as deltas:
+            async with aclosing(self._counted(in_time(until, self._twice(ask, context)))) as deltas:
                 async for delta in deltas:
                     yield delta
         finally:
             turn.leave()
+
+    def _join(self) -> Turn:
+        try:
+            return self._line.join()
+        except ModelError:
+            self._tally.turn_away("full")
+            raise
+
+    async def _wait(self, until: float, turn: Turn) -> AsyncGenerator[int, None]:
+        try:
+            async with aclosing(in_time(until, turn.positions(), "busy")) as positions:
+                async for position in positions:
+                    yield position
+        except ModelError:
+            self._tally.turn_away("late")
+            raise
+
+    async def _counted(self, deltas: AsyncGenerator[Delta, None]) -> AsyncGenerator[Delta, None]:
+        try:
+            async with aclosing(deltas):
+                async for delta in deltas:
+                    yield delta
+        except ModelError as error:
+            self._tally.fail(error.code)
+            raise
 
     async def _twice(self, ask: Ask, context: Context) -> AsyncGenerator[Delta, None]:
         """Ask a second time if the first one brought nothing that could be shown."""
@@ -113,9 +152,11 @@ class SteadyModel:
             if shown or not error.code.startswith(RETRIED):
                 raise
             log.info("model %s is asked again after: %s", self.name, error.code)
+            self._tally.fail(error.code)
             easier = _easier(context, error.code)
         if easier is not None:
             await asyncio.sleep(PAUSE)
+            self._tally.second_tries += 1
             async with aclosing(self._guarded(ask, easier)) as deltas:
                 async for delta in deltas:
                     yield delta

@@ -1,19 +1,26 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
 import pytest
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import SecretStr
 
 from knowledge.models import Feed, Principal, Verdict
 from knowledge.settings import Settings
 from serving.metrics import Metrics, Stock
 from tests.house import Keys, QuickHouse, bearer
+from tests.vllm_stub import KEY, hangs, refuses, says, vllm_stub
 
 ALICE = Principal("alice", frozenset({"hr"}))
+
+STATES = ("closed", "open", "half_open")
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -121,3 +128,100 @@ def test_every_verdict_begins_at_nothing_so_that_a_rate_can_be_told() -> None:
         assert (
             value(found, "footnote_answers_total", verdict=verdict.value, extractive="false") == 0
         )
+
+
+# --- the model ----------------------------------------------------------------------------------
+
+
+@contextmanager
+def before_a_model(folder: Path, url: str, *, places: int, queue: int) -> Iterator[Scraped]:
+    keys = Keys(folder)
+    settings = Settings(
+        _env_file=None,
+        data_dir=folder / "data",
+        api_keys_file=keys.path,
+        model_url=url,
+        model_api_key=SecretStr(KEY),
+        model_places=places,
+        model_queue=queue,
+        support_threshold=0.0,
+    )
+    with QuickHouse(settings) as house:
+        scraped = Scraped(house, keys, folder / "docs")
+        with scraped.client:
+            yield scraped
+
+
+def until(scraped: Scraped, **wanted: float) -> Samples:
+    """Scrape until gauges of the model have these values; return the last scrape."""
+    late = time.monotonic() + 10
+    while True:
+        found = samples(scraped.scrape())
+        told = {name: value(found, f"footnote_model_{name}") for name in wanted}
+        if told == wanted or time.monotonic() > late:
+            assert told == wanted
+            return found
+        time.sleep(0.02)
+
+
+def test_what_is_written_what_waits_and_who_is_turned_away(tmp_path: Path) -> None:
+    question = "What is the zebra budget?"
+    with (
+        vllm_stub() as stub,
+        before_a_model(tmp_path, stub.url, places=1, queue=1) as scraped,
+        ThreadPoolExecutor(2) as people,
+    ):
+        stub.usual = (*hangs(seconds=2)[:-1], *says("It is 4211 euros [1]."))
+        until(scraped, writing=0, waiting=0)
+        first = people.submit(scraped.ask, question)
+        until(scraped, writing=1, waiting=0)
+        second = people.submit(scraped.ask, question)
+        until(scraped, writing=1, waiting=1)
+        assert scraped.ask(question).json()["extractive"]
+        found = until(scraped, writing=1, waiting=1)
+        assert value(found, "footnote_model_turned_away_total", reason="full") == 1
+        assert value(found, "footnote_model_turned_away_total", reason="late") == 0
+        assert not first.result(20).json()["extractive"]
+        assert not second.result(20).json()["extractive"]
+        until(scraped, writing=0, waiting=0)
+
+
+def test_faults_second_tries_and_the_breaker_are_told(tmp_path: Path) -> None:
+    with (
+        vllm_stub() as stub,
+        before_a_model(tmp_path, stub.url, places=4, queue=4) as scraped,
+    ):
+        found = samples(scraped.scrape())
+        assert value(found, "footnote_model_breaker", state="closed") == 1
+        stub.then(refuses(503, "overloaded"))
+        scraped.ask("What is the zebra budget?")  # the second try made it good
+        found = samples(scraped.scrape())
+        assert value(found, "footnote_model_faults_total", code="http_503") == 1
+        assert value(found, "footnote_model_second_tries_total") == 1
+        assert value(found, "footnote_model_breaker_opened_total") == 0
+        stub.usual = refuses(503, "overloaded")
+        for _ in range(5):
+            scraped.ask("What is the zebra budget?")
+        found = samples(scraped.scrape())
+    states = {each: value(found, "footnote_model_breaker", state=each) for each in STATES}
+    assert states == {"closed": 0, "open": 1, "half_open": 0}
+    assert value(found, "footnote_model_breaker_opened_total") == 1
+    sent = len(stub.bodies)
+    assert value(found, "footnote_model_faults_total", code="http_503") == sent - 1  # one was good
+    assert value(found, "footnote_model_turned_away_total", reason="resting") == 3
+
+
+def test_without_a_model_nothing_is_told_of_one(scraped: Scraped) -> None:
+    assert "footnote_model" not in scraped.scrape()
+
+
+def test_names_and_help_are_as_prometheus_wants_them(tmp_path: Path) -> None:
+    with vllm_stub() as stub, before_a_model(tmp_path, stub.url, places=1, queue=1) as scraped:
+        families = list(text_string_to_metric_families(scraped.scrape()))
+    ours = [each for each in families if each.name.startswith("footnote_model")]
+    assert len(ours) == 7
+    for family in ours:
+        assert family.documentation.endswith(".")
+        assert {each.name.endswith("_total") for each in family.samples} == {
+            family.type == "counter"
+        }

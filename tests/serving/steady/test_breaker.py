@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from knowledge.errors import ModelError
-from serving.steady.breaker import Breaker
+from serving.steady.breaker import Breaker, State
 
 
 class Clock:
@@ -91,3 +91,30 @@ def test_while_it_is_open_at_most_one_enters_in_a_rest(steps: list[str]) -> None
                 continue
             assert all(clock.now - other >= 30 for other in tried[-1:])
             tried.append(clock.now)
+
+
+def test_it_says_whom_it_lets_through_and_how_often_it_opened() -> None:
+    clock = Clock()
+    breaker = Breaker(failures=3, seconds=30, clock=clock)
+    told = [(breaker.state, breaker.opened)]
+    for _ in range(3):
+        breaker.failed()
+    told.append((breaker.state, breaker.opened))
+    clock.now += 30
+    told.append((breaker.state, breaker.opened))
+    breaker.enter()
+    told.append((breaker.state, breaker.opened))
+    breaker.failed()
+    told.append((breaker.state, breaker.opened))
+    clock.now += 30
+    breaker.enter()
+    breaker.succeeded()
+    told.append((breaker.state, breaker.opened))
+    assert told == [
+        (State.CLOSED, 0),
+        (State.OPEN, 1),
+        (State.HALF_OPEN, 1),
+        (State.HALF_OPEN, 1),
+        (State.OPEN, 1),
+        (State.CLOSED, 1),
+    ]
