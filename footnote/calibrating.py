@@ -16,6 +16,7 @@ from ingest.golden import make_questions
 from knowledge.errors import ConfigurationError, OwnedElsewhere
 from knowledge.models import Context, Document, Principal, Question, Turn
 from knowledge.settings import Settings
+from retrieval.retriever import SURROUNDINGS
 from serving.answerable import SHIPPED, Weights, features, read_weights
 from serving.auth import LOCAL
 
@@ -116,11 +117,12 @@ def _from_headings(house: House) -> Iterator[Example]:
     for golden in make_questions(house.catalog, ids, most=MOST):
         reader = _reader(golden.access)
         document = house.catalog.document(golden.document_id, reader)
-        found = house.retriever.search(golden.query, reader, limit=2 * IN_A_CONTEXT)
+        found = house.retriever.search(golden.query, reader, limit=SURROUNDINGS)
         others = [each for each in found if not _alike(each.document, document)]
         question = Question(golden.query)
         for passages, answered in ((found, True), (others, False)):
-            context = Context(question, tuple(passages[:IN_A_CONTEXT]))
+            there = tuple(each.chunk_id for each in passages)
+            context = Context(question, tuple(passages[:IN_A_CONTEXT]), found=there)
             if example := _example(house, context, document.id, answered=answered):
                 yield example
 

@@ -9,7 +9,7 @@ from statistics import fmean, pstdev
 
 from serving.answerable import Weights
 
-STRENGTH = 0.05
+STRENGTH = 0.03
 """Of the fit against its regularisation; chosen on the sets of docs/measurements.md."""
 FOLDS = 10
 FEWEST = 40

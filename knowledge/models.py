@@ -839,6 +839,8 @@ class Context:
     tokens: int = 0
     reckoned: tuple[Reckoned, ...] = ()
     """What the model had worked out on the way; a sentence may say it that cites its inputs."""
+    found: tuple[str, ...] = ()
+    """Ids of all chunks that the search found, best first: what else there is on the subject."""
 
 
 # --- an answer ----------------------------------------------------------------------------------

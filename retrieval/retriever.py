@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import TypedDict
 
 from knowledge.access import access_filter
@@ -22,6 +23,8 @@ from retrieval.widen import REACH, widen
 
 SPARE_HITS = 8
 """Fetched beyond the limit, as some hits may be of revisions that are no longer live."""
+SURROUNDINGS = 32
+"""Passages that are found for a question, though fewer are read: the rest tell what is usual."""
 MOST_FETCHES = 6
 REMEMBERED_TURNS = 2
 
@@ -71,7 +74,7 @@ class Retriever:
             collection=question.collection,
             document_ids=question.document_ids,
             filters=question.filters,
-            limit=self._context_passages + SPARE_HITS,
+            limit=max(self._context_passages + SPARE_HITS, SURROUNDINGS),
         )
         budget = self._budget(question)
         packed = pack(
@@ -83,7 +86,8 @@ class Retriever:
             per_document=self._per_document,
         )
         around = self._library.surroundings(packed.passages, principal, reach=REACH)
-        return widen(packed, around, budget=budget, cost=self._cost)
+        context = widen(packed, around, budget=budget, cost=self._cost)
+        return replace(context, found=tuple(passage.chunk_id for passage in passages))
 
     def readable(self, document_ids: Collection[str], principal: Principal) -> dict[str, str]:
         """Map those documents that are live and readable now to their live revisions."""

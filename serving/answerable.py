@@ -26,6 +26,8 @@ from serving.markers import plain
 
 PASSAGES = 8
 """That are looked at, the best ones."""
+NEAREST = 6
+"""Of all passages that were found, those beyond which the others tell what is usual."""
 SENTENCES = 16
 """Of them, those with the most words of the question."""
 FEWEST_WORDS = 4
@@ -49,9 +51,9 @@ Vectors = Callable[[Sequence[str]], Mapping[str, Vector]]
 """Maps ids of chunks to the vectors that the index has of them; others are absent."""
 
 FEATURES = (
-    *("nearest_passage", "passage_gap", "passage_aspect", "passage_beside_title"),
+    *("nearest_passage", "passage_depth", "passage_aspect", "passage_beside_title"),
     *("nearest_sentence", "nearest_three", "aspect_of_three", "three_beside_title"),
-    *("share_of_best", "sentence_gap", "aspect_in_passage"),
+    *("share_of_best", "sentence_gap"),
     *("words_of_first", "words_beside_title", "words_missing", "words_together", "words_asked"),
     *("words_of_nearest", "words_of_all", "words_of_title"),
     *("score_gap", "score_drop"),
@@ -138,7 +140,7 @@ def features(context: Context, embedder: Embedder, vectors: Vectors) -> tuple[fl
     if not sentences:
         return None
     readings = [_Reading(question, passages, sentences) for question in asked]
-    made = _embedded(readings, passages, embedder, vectors)
+    made = _embedded(readings, passages, context.found, embedder, vectors)
     each = [reading.features(made) for reading in readings]
     return tuple(map(_greater, *each)) if len(each) > 1 else each[0]
 
@@ -152,10 +154,11 @@ class _Sentence:
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """Vectors of texts, and of the passages in their order."""
+    """Vectors of texts, of the passages in their order, and of all that was found."""
 
     of: Mapping[str, Vector]
     passages: Sequence[Vector]
+    found: Sequence[Vector]
 
 
 def _sentences(passages: Sequence[Passage]) -> Iterator[_Sentence]:
@@ -169,11 +172,12 @@ def _sentences(passages: Sequence[Passage]) -> Iterator[_Sentence]:
 def _embedded(
     readings: Sequence[_Reading],
     passages: Sequence[Passage],
+    found: Sequence[str],
     embedder: Embedder,
     vectors: Vectors,
 ) -> _Made:
     """Embed what is needed at once; passages that the index has are taken from there."""
-    known = vectors([passage.chunk_id for passage in passages])
+    known = vectors(list(dict.fromkeys([*(passage.chunk_id for passage in passages), *found])))
     whole = {
         passage.chunk_id: f"{passage.document.title} {passage.text}"
         for passage in passages
@@ -182,8 +186,8 @@ def _embedded(
     wanted = dict.fromkeys(text for reading in readings for text in reading.texts())
     texts = [*wanted, *(text for text in whole.values() if text not in wanted)]
     of = dict(zip(texts, embedder.embed(texts), strict=True))
-    found = [known.get(p.chunk_id) or of[whole[p.chunk_id]] for p in passages]
-    return _Made(of, found)
+    read = [known.get(p.chunk_id) or of[whole[p.chunk_id]] for p in passages]
+    return _Made(of, read, [known[each] for each in found if each in known])
 
 
 class _Reading:
@@ -213,7 +217,8 @@ class _Reading:
         near = _falling(_dot(asked, vector) for vector in whole)
         yield near[0]
         several = len(whole) >= FEWEST_TO_COMPARE
-        yield near[0] - _mean(near[1:6]) if several else math.nan
+        usual = _falling(_dot(asked, vector) for vector in made.found)[NEAREST:]
+        yield near[0] - _mean(usual) if len(usual) >= FEWEST_TO_COMPARE else math.nan
         yield max(_aspects(asked, whole, _middle(whole))) if several else math.nan
         beside = _without(asked, title)
         yield max(_cosine(beside, _without(vector, title)) for vector in whole)
@@ -226,7 +231,6 @@ class _Reading:
         yield _mean(_falling(_cosine(beside, _without(vector, title)) for vector in said)[:3])
         yield self._share_of_best(nearness) if several else math.nan
         yield near[0] - near[1] if many else math.nan
-        yield self._aspect_in_passage(asked, said, nearness) if many else math.nan
 
     def _share_of_best(self, nearness: Sequence[float]) -> float:
         weights = [math.exp((near - max(nearness)) / SHARPNESS) for near in nearness]
@@ -234,17 +238,6 @@ class _Reading:
         for sentence, weight in zip(self._sentences, weights, strict=True):
             shares[sentence.passage] = shares.get(sentence.passage, 0.0) + weight
         return max(shares.values()) / sum(weights)
-
-    def _aspect_in_passage(
-        self, asked: Vector, said: Sequence[Vector], nearness: Sequence[float]
-    ) -> float:
-        best = self._sentences[nearness.index(max(nearness))].passage
-        beside = [
-            vector
-            for sentence, vector in zip(self._sentences, said, strict=True)
-            if sentence.passage == best
-        ]
-        return max(_aspects(asked, beside, _middle(beside))) if len(beside) > 1 else 0.0
 
     def _by_words(self, made: _Made) -> Iterator[float]:
         asked, title = self._asked, set(terms(self._title))

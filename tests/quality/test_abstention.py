@@ -17,6 +17,7 @@ from footnote.fitting import Example, area, curve, fit, held_out
 from knowledge.embedding.embedder import SentenceTransformerEmbedder
 from knowledge.models import Context, Principal, Question, Turn
 from knowledge.ports import Embedder
+from retrieval.retriever import SURROUNDINGS
 from serving.answerable import FEATURES, features
 from serving.extractive import ExtractiveGenerator
 from tests.quality import beir, corpora
@@ -27,9 +28,10 @@ pytestmark = [pytest.mark.quality, pytest.mark.timeout(3600)]
 
 JUDGE = Principal("judge")
 SETS = ("clapnq-a", "mtragun-govt-wiki")
+IN_A_CONTEXT = 12
 AIMS = {"clapnq-a": 0.90, "mtragun-govt-wiki": 0.88}
-FLOORS = {"clapnq-a": 0.885, "mtragun-govt-wiki": 0.88}
-"""The first aim is missed by 0.006; it was met with fewer candidates for each search."""
+FLOORS = {"clapnq-a": 0.895, "mtragun-govt-wiki": 0.88}
+"""Met by a hair on this machine's arithmetic; another's changes the third digit."""
 SPLITS = 5
 """Ways to cut a set into folds; a figure is their mean."""
 _RESAMPLES = 1000
@@ -116,7 +118,9 @@ def ask_all(name: str, embedder: Embedder) -> Iterator[Asked]:
     for row, example_of in rows(name):
         history = tuple(Turn(turn["speaker"], turn["text"]) for turn in row.get("history", ()))
         question = Question(row["text"], history=history)
-        context = Context(question, tuple(shelf.passages_for(question, limit=12)))
+        found = shelf.passages_for(question, limit=SURROUNDINGS)
+        ids = tuple(each.chunk_id for each in found)
+        context = Context(question, tuple(found[:IN_A_CONTEXT]), found=ids)
         values = features(context, embedder, shelf.index.vectors)
         chosen = writer.choose(context)
         gold = ["".join(text.split()) for texts in row.get("gold_sentences", ()) for text in texts]

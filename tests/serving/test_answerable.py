@@ -101,6 +101,23 @@ def test_a_follow_up_counts_as_the_better_of_its_readings() -> None:
         assert with_history >= without or math.isnan(without)
 
 
+def test_a_passage_that_is_no_nearer_than_what_lies_further_down_says_less() -> None:
+    asked = context("What does soup cost?", "Soup costs three euro in the canteen.")
+    (near,) = EMBEDDER.embed([asked.question.text])
+    (far,) = EMBEDDER.embed(["The archive is closed."])
+    ids = tuple(f"chunk-{number}" for number in range(20))
+
+    def depth(usual: tuple[float, ...], found: tuple[str, ...] = ids) -> float:
+        values = features(
+            replace(asked, found=found), EMBEDDER, lambda _: dict.fromkeys(ids, usual)
+        )
+        assert values is not None
+        return values[FEATURES.index("passage_depth")]
+
+    assert depth(far) > depth(near) + 0.1
+    assert math.isnan(depth(far, ids[:5]))
+
+
 def test_quotes_are_an_answer_only_where_the_passages_answer() -> None:
     asked = context("What does soup cost?", "Soup costs three euro in the canteen.")
     for bias, quoted in ((-9.0, False), (9.0, True)):
@@ -118,7 +135,7 @@ def test_weights_are_read_as_they_were_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "written",
-    ["", "[]", "{}", EVEN.written().replace("passage_gap", "other"), EVEN.written()[:-40]],
+    ["", "[]", "{}", EVEN.written().replace("passage_depth", "other"), EVEN.written()[:-40]],
 )
 def test_anything_else_is_a_matter_of_configuration(tmp_path: Path, written: str) -> None:
     path = tmp_path / "weights.json"
