@@ -182,7 +182,8 @@ class Answerer:
         self, writer: Generator, context: Context, clock: Clock, failure: ModelError | None
     ) -> Draft:
         policy = Unsupported.MARK if writer.extractive else self.unsupported
-        return Draft(writer, context, clock, self.verifier, policy, stands_in_for=failure)
+        begun = self.verifier.begin()
+        return Draft(writer, context, clock, begun, policy, stands_in_for=failure)
 
     def _writers(self, context: Context, principal: Principal) -> list[Generator]:
         """Return who may write, in turn; where the passages will not answer, only quotes."""

@@ -122,6 +122,7 @@ class Reading:
     """The sentences of one passage, read once for all claims that cite it."""
 
     def __init__(self, passage: Passage) -> None:
+        self.passage = passage
         self._spans = quotable(passage) or [passage.span]
         sentences = [passage.cut(span) for span in self._spans]
         self._exact = [_exact_form(sentence) for sentence in sentences]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, closing
 from dataclasses import replace
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -27,6 +27,7 @@ from knowledge.models import (
     Verdict,
 )
 from knowledge.ports import Generator
+from serving.ahead import Ahead
 from serving.cite import cites
 from serving.conflicts import conflicts
 from serving.events import (
@@ -48,7 +49,7 @@ from serving.prompt import (
     repair_request,
     subject,
 )
-from serving.verify import Verifier
+from serving.verify import Verification
 from serving.withhold import Gate
 
 T = TypeVar("T")
@@ -82,7 +83,7 @@ class Draft:
         generator: Generator,
         context: Context,
         clock: Clock,
-        verifier: Verifier,
+        verification: Verification,
         policy: Unsupported,
         *,
         stands_in_for: ModelError | None = None,
@@ -96,7 +97,8 @@ class Draft:
         self.conflicts: tuple[Conflict, ...] = ()
         self._context = context
         self._clock = clock
-        self._verifier = verifier
+        self._verification = verification
+        self._ahead = Ahead(verification, self._in_sight)
         self._reason = "" if stands_in_for is None else f"{stands_in_for} ({stands_in_for.code})"
         self._well_read = generator if isinstance(generator, WellRead) else None
         self._normaliser = (
@@ -104,7 +106,7 @@ class Draft:
             if self._well_read
             else MarkerNormaliser(len(context.passages))
         )
-        self._gate = Gate(verifier, context) if policy is Unsupported.WITHHOLD else None
+        self._gate = Gate(verification, context) if policy is Unsupported.WITHHOLD else None
         self._is_held = policy is Unsupported.REPAIR and self._well_read is None
         """Whether nothing is shown before the text is whole and verified."""
         self.found = True
@@ -117,21 +119,22 @@ class Draft:
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """Yield text and steps; afterwards either `failure` is set or the draft is complete."""
-        try:
-            async with _closing(self._deltas()) as deltas:
-                async for delta in deltas:
-                    for event in _aside(delta):
-                        yield event
-                    if shown := await self._show(self._normaliser.feed(delta.text)):
-                        yield DeltaEvent(shown)
-        except ModelError as error:
-            self._cut_short = error.code == "length" and bool(self._raw)
-            if not self._cut_short:
-                self.failure = error
-                return
-        for step in (self._end, self._settle):
-            if shown := await step():
-                yield DeltaEvent(shown)
+        with closing(self._verification):
+            try:
+                async with _closing(self._deltas()) as deltas:
+                    async for delta in deltas:
+                        for event in _aside(delta):
+                            yield event
+                        if shown := await self._show(self._normaliser.feed(delta.text)):
+                            yield DeltaEvent(shown)
+            except ModelError as error:
+                self._cut_short = error.code == "length" and bool(self._raw)
+                if not self._cut_short:
+                    self.failure = error
+                    return
+            for step in (self._end, self._settle):
+                if shown := await step():
+                    yield DeltaEvent(shown)
 
     def ending(self) -> Iterator[Event]:
         """Yield what comes after the text of a complete draft."""
@@ -188,7 +191,9 @@ class Draft:
         """Take text into the answer; return what of it is shown at once."""
         self._raw += text
         shown = text
-        if self._gate is not None:
+        if self._gate is None:
+            self._ahead.follow(self._raw, text)
+        else:
             self._gate.context = self._in_sight()
             shown = await asyncio.to_thread(self._gate.feed, text)
             if final:
@@ -234,7 +239,7 @@ class Draft:
     def _check(self) -> None:
         """Resolve and verify the citations; a model's text without any is not an answer."""
         if self.found:
-            verified = self._verifier.verify(self.text, self._context)
+            verified = self._verification.verify(self.text, self._context)
             self.citations, self.statements = verified.citations, verified.statements
             self._clock.mark("verification")
             self.conflicts = conflicts(self._context, self.citations)
@@ -247,7 +252,9 @@ class Draft:
         wrong = self._unsupported()
         if not wrong:
             return
-        second = Draft(self.generator, self._context, self._clock, self._verifier, Unsupported.MARK)
+        second = Draft(
+            self.generator, self._context, self._clock, self._verification, Unsupported.MARK
+        )
         question = repair_request(self._context.question, self.text, wrong)
         second._asked = replace(self._context, question=question)
         async with aclosing(second.events()) as events:

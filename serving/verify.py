@@ -6,10 +6,13 @@ and names have to be in what it cites, and it may not deny what the quote says.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cache, partial
 
-from knowledge.models import Backing, Citation, Context, Passage, Span, Statement
+from knowledge.models import Backing, Citation, Context, Inference, Passage, Span, Statement
 from knowledge.ports import Embedder, Judge
 from serving.checks.evidence import Evidence, facts, lacking
 from serving.checks.negation import contradictions, polarity
@@ -64,34 +67,74 @@ class Verifier:
         candidates: int = CANDIDATES,
         most_embedded: int = MOST_EMBEDDED,
     ) -> None:
-        self._embedder = embedder
-        self._judge = judge
-        self._candidates = candidates
-        self._most_embedded = most_embedded
+        self.embedder = embedder
+        self.judge = judge
+        self.candidates = candidates
+        self.most_embedded = most_embedded
+        self.aside = ThreadPoolExecutor(1, thread_name_prefix="verify")
+        """Where answers are looked at that are not whole yet: no more than a core is theirs."""
+
+    def begin(self) -> Verification:
+        """Return what verifies one answer."""
+        return Verification(self)
+
+    def verify(self, text: str, context: Context) -> Verified:
+        """Judge a whole answer; see `Verification.verify`."""
+        return self.begin().verify(text, context)
+
+
+class Abandoned(Exception):
+    """Nobody waits for this verification any more."""
+
+
+class Verification:
+    """Judges one answer, or its beginning as often as it grows; safe to share between threads.
+
+    All that takes time is a function of a text or two and is kept, so what was looked at before
+    costs next to nothing at the end, and looking early never changes what comes out: each text is
+    embedded by itself, whose vector would depend a little on those beside it otherwise.
+    """
+
+    def __init__(self, by: Verifier) -> None:
+        self.aside = by.aside
+        self._by = by
+        self._turn = threading.Lock()
+        self._closed = threading.Event()
+        self._readings: dict[int, Reading] = {}
+        self._by_words = cache(partial(Reading.quotes, most=by.candidates))
+        self._evidence = cache(Evidence)
+        self._reasons = cache(_reasons)
+        self._vectors: dict[str, tuple[float, ...]] = {}
+        self._inferences: dict[tuple[str, str], Inference] = {}
+
+    def close(self) -> None:
+        """Have a thread that is verifying, or is about to, raise `Abandoned` at its next text."""
+        self._closed.set()
 
     def verify(self, text: str, context: Context) -> Verified:
         """Judge every sentence of `text` that claims something; its marks are among the passages.
 
         A sentence that cites nothing is unsupported, whatever the passages say.
         """
+        with self._turn:
+            return self._verify(text, context)
+
+    def _verify(self, text: str, context: Context) -> Verified:
         told = [claim for claim in claims(text) if states(claim)]
         cited = {number: context.passages[number - 1] for claim in told for number in claim.numbers}
-        readings = {number: Reading(passage) for number, passage in cited.items()}
-        quotes = self._quotes(told, cited, readings)
-        evidence = {number: _evidence(passage) for number, passage in cited.items()}
-        asked = Evidence(context.question.text, *(turn.text for turn in context.question.history))
+        quotes = self._quotes(told, cited)
+        question = context.question
+        asked = self._evidence(question.text, *(turn.text for turn in question.history))
         statements = tuple(
-            _state(claim, quotes[at], cited, _of_claim(quotes[at], cited, evidence, context), asked)
-            for at, claim in enumerate(told)
+            self._state(claim, of_claim, cited, self._carrying(of_claim, cited, context), asked)
+            for claim, of_claim in zip(told, quotes, strict=True)
         )
         return Verified(_citations(quotes, cited), statements)
 
-    def _quotes(
-        self, told: Sequence[Claim], cited: dict[int, Passage], readings: dict[int, Reading]
-    ) -> list[dict[int, Quote]]:
+    def _quotes(self, told: Sequence[Claim], cited: dict[int, Passage]) -> list[dict[int, Quote]]:
         """Return for each claim the best quote of each passage it cites."""
         found = {
-            (claim.text, number): readings[number].quotes(claim.text, most=self._candidates)
+            (claim.text, number): self._by_words(self._reading(cited[number]), claim.text)
             for claim in told
             for number in claim.numbers
         }
@@ -106,40 +149,93 @@ class Verifier:
         self._read_together(best, cited)
         return [{number: best[claim.text, number] for number in claim.numbers} for claim in told]
 
+    def _reading(self, passage: Passage) -> Reading:
+        known = self._readings.get(id(passage))  # which stays its own: a reading keeps its passage
+        if known is None:
+            known = self._readings[id(passage)] = Reading(passage)
+        return known
+
     def _read_together(self, best: dict[_Pair, Quote], cited: Mapping[int, Passage]) -> None:
         """Let the judge, where there is one, read each quote with its claim; verbatim ones stay."""
-        if self._judge is None:
+        if self._by.judge is None:
             return
-        pairs = [pair for pair, quote in best.items() if quote.support < 1]
-        texts = [(cited[number].cut(best[said, number].span), said) for said, number in pairs]
-        for pair, inference in zip(pairs, self._judge.infer(texts), strict=True):
-            support = round(min(MOST_BY_WORDS, (best[pair].support + inference.follows) / 2), 3)
-            denies = inference.denied >= DENIED
-            best[pair] = replace(best[pair], support=support, denies=denies)
+        for (said, number), quote in best.items():
+            if quote.support < 1:
+                inference = self._inference(self._by.judge, cited[number].cut(quote.span), said)
+                support = round(min(MOST_BY_WORDS, (quote.support + inference.follows) / 2), 3)
+                denies = inference.denied >= DENIED
+                best[said, number] = replace(quote, support=support, denies=denies)
+
+    def _inference(self, judge: Judge, quoted: str, said: str) -> Inference:
+        if (quoted, said) not in self._inferences:
+            self._go_on()
+            [self._inferences[quoted, said]] = judge.infer([(quoted, said)])
+        return self._inferences[quoted, said]
 
     def _nearness(
         self, found: Mapping[_Pair, Sequence[Quote]], cited: Mapping[int, Passage]
     ) -> dict[_Pair, dict[Span, float]]:
-        """Return how near each undecided claim is in meaning to single sentences; all at once."""
-        if self._embedder is None:
+        """Return how near each undecided claim is in meaning to single sentences."""
+        if (embedder := self._by.embedder) is None:
             return {}
-        wanted = [
-            (pair, quote.span, cited[pair[1]].cut(quote.span))
-            for pair, (best, *singles) in found.items()
-            if best.support < DECIDED
-            for quote in singles
-        ]
-        texts: dict[str, None] = {}
-        for (said, _), _, quoted in wanted:
-            if len(texts) + 2 <= self._most_embedded:
-                texts |= {said: None, quoted: None}
-        vectors = dict(zip(texts, self._embedder.embed(list(texts)), strict=True))
+        texts: set[str] = set()
         near: dict[_Pair, dict[Span, float]] = {}
-        for (said, number), span, quoted in wanted:
-            if said in vectors and quoted in vectors:
-                nearness = max(0.0, _dot(vectors[said], vectors[quoted]))
-                near.setdefault((said, number), {})[span] = nearness
+        for (said, number), (best, *singles) in found.items():
+            for quote in singles if best.support < DECIDED else ():
+                quoted = cited[number].cut(quote.span)
+                if len(texts) + 2 <= self._by.most_embedded:
+                    texts |= {said, quoted}
+                if texts >= {said, quoted}:
+                    nearness = _dot(self._vector(embedder, said), self._vector(embedder, quoted))
+                    near.setdefault((said, number), {})[quote.span] = max(0.0, nearness)
         return near
+
+    def _vector(self, embedder: Embedder, text: str) -> tuple[float, ...]:
+        if text not in self._vectors:
+            self._go_on()
+            [self._vectors[text]] = embedder.embed([text])
+        return self._vectors[text]
+
+    def _go_on(self) -> None:
+        if self._closed.is_set():
+            raise Abandoned
+
+    def _carrying(
+        self, numbers: Collection[int], cited: dict[int, Passage], context: Context
+    ) -> tuple[Evidence, ...]:
+        """Return the evidence of what a claim cites, and what was worked out from that."""
+        passages = [cited[number] for number in numbers]
+        found = tuple(
+            self._evidence(each.document.title, *each.heading, each.header, each.text)
+            for each in passages
+        )
+        worked_out = [each.value for each in context.reckoned if each.rests_on(passages)]
+        return (*found, self._evidence(*worked_out)) if worked_out else found
+
+    def _state(
+        self,
+        claim: Claim,
+        quotes: dict[int, Quote],
+        cited: dict[int, Passage],
+        evidence: tuple[Evidence, ...],
+        asked: Evidence,
+    ) -> Statement:
+        if not quotes:
+            return Statement(claim.span, (), Backing.UNSUPPORTED, 0.0, (UNCITED,))
+        number, best = max(quotes.items(), key=lambda each: each[1].support)
+        reasons: tuple[str, ...] = ()
+        if best.support < 1:
+            quoted = cited[number].cut(best.span)
+            reasons = self._reasons(claim.text, quoted, evidence, asked)
+            reasons += ("denied",) * best.denies
+        wrong = [reason for reason in reasons if not reason.startswith(_HARMLESS)]
+        support = best.support * (CONTRADICTED if wrong else 1)
+        if wrong or support < WEAKEST:
+            backing = Backing.UNSUPPORTED
+        else:
+            backing = Backing.PARTLY if reasons or support < SUPPORTED else Backing.SUPPORTED
+        weak = (WEAK,) * (best.support < SUPPORTED)
+        return Statement(claim.span, claim.numbers, backing, round(support, 3), reasons + weak)
 
 
 def _weighed(quote: Quote, near: Mapping[Span, float]) -> Quote:
@@ -158,50 +254,9 @@ def _weighed(quote: Quote, near: Mapping[Span, float]) -> Quote:
     return replace(quote, support=round(min(DECIDED, support), 3))
 
 
-def _evidence(passage: Passage) -> Evidence:
-    headings = (passage.document.title, *passage.heading, passage.header)
-    return Evidence(*headings, passage.text)
-
-
-def _of_claim(
-    numbers: Collection[int],
-    cited: dict[int, Passage],
-    evidence: dict[int, Evidence],
-    context: Context,
-) -> list[Evidence]:
-    """Return the evidence of what a claim cites, and what was worked out from that."""
-    found = [evidence[number] for number in numbers]
-    passages = [cited[number] for number in numbers]
-    worked_out = [each.value for each in context.reckoned if each.rests_on(passages)]
-    return [*found, Evidence(*worked_out)] if worked_out else found
-
-
-def _state(
-    claim: Claim,
-    quotes: dict[int, Quote],
-    cited: dict[int, Passage],
-    evidence: Sequence[Evidence],
-    asked: Evidence,
-) -> Statement:
-    if not quotes:
-        return Statement(claim.span, (), Backing.UNSUPPORTED, 0.0, (UNCITED,))
-    number, best = max(quotes.items(), key=lambda each: each[1].support)
-    reasons: list[str] = []
-    if best.support < 1:
-        quoted = cited[number].cut(best.span)
-        reasons = _reasons(claim.text, quoted, evidence, asked)
-        reasons += ["denied"] * best.denies
-    wrong = [reason for reason in reasons if not reason.startswith(_HARMLESS)]
-    support = best.support * (CONTRADICTED if wrong else 1)
-    if wrong or support < WEAKEST:
-        backing = Backing.UNSUPPORTED
-    else:
-        backing = Backing.PARTLY if reasons or support < SUPPORTED else Backing.SUPPORTED
-    weak = [WEAK] if best.support < SUPPORTED else []
-    return Statement(claim.span, claim.numbers, backing, round(support, 3), (*reasons, *weak))
-
-
-def _reasons(claim: str, quoted: str, evidence: Sequence[Evidence], asked: Evidence) -> list[str]:
+def _reasons(
+    claim: str, quoted: str, evidence: Sequence[Evidence], asked: Evidence
+) -> tuple[str, ...]:
     said = facts(claim)
     missing = lacking(said, evidence)
     new = {each.partition(":")[2] for each in lacking(said, [asked])}
@@ -211,7 +266,7 @@ def _reasons(claim: str, quoted: str, evidence: Sequence[Evidence], asked: Evide
     ]
     found += contradictions(polarity(claim), polarity(quoted))
     found += swapped(claim, quoted)
-    return list(dict.fromkeys(found))
+    return tuple(dict.fromkeys(found))
 
 
 def _citations(

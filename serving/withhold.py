@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from knowledge.models import Backing, Context
 from serving.cite import Claim, claims, states
-from serving.verify import Verifier
+from serving.verify import Verification
 
 
 class Gate:
@@ -13,12 +13,12 @@ class Gate:
     A heading or lead-in waits for a sentence that is carried, and goes with those that are not.
     """
 
-    def __init__(self, verifier: Verifier, context: Context) -> None:
+    def __init__(self, verification: Verification, context: Context) -> None:
         self.withheld = 0
         """Sentences that were kept back."""
         self.context = context
         """What marks point into; a writer may read on."""
-        self._verifier = verifier
+        self._verification = verification
         self._pending = ""
         self._waiting = ""
         self._shown = False
@@ -55,7 +55,7 @@ class Gate:
 
     def _is_carried(self, sentence: str) -> bool:
         """Say whether nothing in it is unsupported; read alone, it may be several sentences."""
-        judged = self._verifier.verify(sentence, self.context).statements
+        judged = self._verification.verify(sentence, self.context).statements
         return bool(judged) and all(each.backing is not Backing.UNSUPPORTED for each in judged)
 
 

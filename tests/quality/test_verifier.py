@@ -7,18 +7,24 @@ conversation (five folds, ten shuffles, averaged); all others use the service's 
 
 from __future__ import annotations
 
+import asyncio
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import replace
 from functools import cache
+from itertools import pairwise
 
 import pytest
 
 from knowledge.embedding.embedder import SentenceTransformerEmbedder
-from knowledge.models import Backing
+from knowledge.models import Answer, Backing, Context, Delta, Principal, Question
 from knowledge.text import normalise_for_match, words
-from serving.cite import claims, states
+from serving.answer import Answerer
+from serving.cite import cites, claims, states
+from serving.events import AnswerEvent
 from serving.verify import Verified, Verifier
+from tests.fakes import Unchanged
 from tests.quality import corpora
 from tests.quality.judging import (
     Case,
@@ -39,9 +45,18 @@ FEWEST_WORDS = 3
 """Of a sentence in the timing: shorter ones are greetings."""
 
 
+TOKENS_A_SECOND = 100.0
+"""Of a model on a GPU of its own; the tokens are those of the embedding model."""
+
+
+@cache
+def embedder() -> SentenceTransformerEmbedder:
+    return SentenceTransformerEmbedder()
+
+
 @cache
 def verifier() -> Verifier:
-    return Verifier(SentenceTransformerEmbedder())
+    return Verifier(embedder())
 
 
 def judged(cases: Sequence[Case]) -> list[Verified]:
@@ -126,30 +141,91 @@ def test_altered_sentences_are_flagged_and_paraphrases_kept(
 
 
 def test_verifying_an_answer_is_quick(capsys: pytest.CaptureFixture[str]) -> None:
-    """Each sentence cites the passage that holds most of its words, as a model's would."""
-    cases = [
-        case
-        for case in judged_answers(corpora.folder("mtrag-judged-answers"))
-        if case.context.passages
-    ][::4]
-    texts = [_as_a_model_cites(case) for case in cases]
+    """All of it at the end, as where an answer comes in one piece."""
     by_words = Verifier()
     spent: dict[str, list[float]] = {"with meaning": [], "by words": []}
     worked: dict[str, list[float]] = {"with meaning": [], "by words": []}
-    for text, case in zip(texts, cases, strict=True):
+    cases = as_models_cite()
+    for case in cases:
         for name, judge in (("with meaning", verifier()), ("by words", by_words)):
             start, before = time.perf_counter(), time.process_time()
-            judge.verify(text, case.context)
+            judge.verify(case.text, case.context)
             spent[name].append(1000 * (time.perf_counter() - start))
             worked[name].append(1000 * (time.process_time() - before))
     with capsys.disabled():
-        sentences = statistics.median(len(claims(text)) for text in texts)
-        print(f"\nverification of {len(texts)} answers of {sentences:.0f} sentences (median)")
+        sentences = statistics.median(len(claims(case.text)) for case in cases)
+        print(f"\nverification of {len(cases)} answers of {sentences:.0f} sentences (median)")
         for name, each in spent.items():
-            late, busy = statistics.quantiles(each, n=20)[-1], statistics.median(worked[name])
-            middle = statistics.median(each)
-            print(f"  {name}: p50 {middle:.1f} ms, p95 {late:.1f} ms; of processors {busy:.1f} ms")
+            busy = statistics.median(worked[name])
+            print(f"  {name}: {_times(each)}; of processors {busy:.1f} ms")
     assert statistics.median(worked["by words"]) < statistics.median(worked["with meaning"])
+
+
+class Recorded:
+    """The `Generator` door: says an answer again, so many tokens a second; 0: in one piece."""
+
+    name, extractive = "recorded", False
+
+    def __init__(self, text: str, speed: float) -> None:
+        self.ended = 0.0
+        """When the last of it was handed over."""
+        self._text = text
+        self._speed = speed
+
+    async def generate(self, context: Context) -> AsyncGenerator[Delta, None]:
+        ends = [span.end for span in embedder().token_spans(self._text)] if self._speed else []
+        begun = time.perf_counter()
+        for place, (start, end) in enumerate(pairwise([0, *ends[:-1], len(self._text)])):
+            await asyncio.sleep(begun - time.perf_counter() + place / (self._speed or 1))
+            self.ended = time.perf_counter()
+            yield Delta(self._text[start:end])
+
+
+class Found(Unchanged):
+    """Finds one context."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def retrieve(self, question: Question, principal: Principal) -> Context:
+        return self._context
+
+
+async def answered(case: Case, speed: float) -> tuple[Answer, float]:
+    """Return an answer, and how many ms it took from the last of its text to its end."""
+    model = Recorded(case.text, speed)
+    answerer = Answerer(retriever=Found(case.context), generator=model, verifier=verifier())
+    last = await answerer.answer(case.context.question, Principal("ann"))
+    late = 1000 * (time.perf_counter() - model.ended)
+    assert isinstance(last, AnswerEvent), last
+    return last.answer, late
+
+
+def test_what_is_left_at_the_end_of_a_streamed_answer_is_quick(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The same statements, however an answer comes; the time between its last token and its end."""
+    late: dict[float, list[float]] = {0.0: [], TOKENS_A_SECOND: []}
+    for case in as_models_cite():
+        if not cites(case.text):
+            continue
+        told = {}
+        for speed, each in late.items():
+            told[speed], ms = asyncio.run(answered(case, speed))
+            each.append(ms)
+        assert told[0.0].statements == told[TOKENS_A_SECOND].statements
+        assert told[0.0].citations == told[TOKENS_A_SECOND].citations
+    whole, streamed = late.values()
+    with capsys.disabled():
+        print(f"\n{len(streamed)} answers: from the last text to the end")
+        print(f"  {TOKENS_A_SECOND:.0f} tokens a second: {_times(streamed)}")
+        print(f"  in one piece: {_times(whole)}")
+    assert statistics.median(streamed) < statistics.median(whole)
+
+
+def _times(each: Sequence[float]) -> str:
+    late = statistics.quantiles(each, n=20)[-1]
+    return f"p50 {statistics.median(each):.1f} ms, p95 {late:.1f} ms"
 
 
 def _tell(name: str, right: Sequence[float], cases: Sequence[Case]) -> None:
@@ -240,6 +316,13 @@ def _is_gold(verified: Verified, case: Case) -> bool:
             chosen |= set(range(start, start + len(sentence)))
     letters = [at for at in range(best.span.start, best.span.end) if text[at].isalnum()]
     return all(at in chosen for at in letters)
+
+
+def as_models_cite() -> list[Case]:
+    """Every fourth judged answer; each sentence cites the passage that holds most of its words."""
+    cases = judged_answers(corpora.folder("mtrag-judged-answers"))
+    found = [case for case in cases if case.context.passages][::4]
+    return [replace(case, text=_as_a_model_cites(case)) for case in found]
 
 
 def _as_a_model_cites(case: Case) -> str:

@@ -65,19 +65,28 @@ def test_only_a_verbatim_sentence_is_surely_carried(embedder: FakeEmbedder | Non
     assert close.support < 1.0
 
 
+class Counting(FakeEmbedder):
+    """Notes what it embeds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    def embed(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
+        self.asked += texts
+        return super().embed(texts)
+
+
 def test_texts_are_embedded_once_an_answer_and_not_where_words_decide() -> None:
-    asked: list[int] = []
-
-    class Counting(FakeEmbedder):
-        def embed(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
-            asked.append(len(texts))
-            return super().embed(texts)
-
     embedder = Counting()
     Verifier(embedder).verify("Soup costs three euro [1]. Cake is sweet [2].", ASKED)
-    assert asked == [0]
-    Verifier(embedder).verify("Soup is cheap [1]. Guests of staff pay a bit more [1].", ASKED)
-    assert asked[1:] == [4]
+    assert embedder.asked == []
+    verification = Verifier(embedder).begin()
+    said = "Soup is cheap [1]. Guests of staff pay a bit more [1]."
+    verification.verify(said, ASKED)
+    assert len(embedder.asked) == 4
+    verification.verify(f"{said} Soup is cheap [1].", ASKED)
+    assert len(embedder.asked) == 4
 
 
 class Stern:

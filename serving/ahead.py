@@ -1,0 +1,51 @@
+"""Verifies the sentences of an answer while later ones are written."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from knowledge.models import Context
+from serving.cite import claims
+from serving.verify import Abandoned, Verification
+
+log = logging.getLogger(__name__)
+
+
+class Ahead:
+    """Looks at an answer aside, whenever a sentence of it is whole, one look at a time.
+
+    What it finds stays with the `verification`, for which little is left to do at the end then.
+    Where a look fails, nothing is lost but time: the end looks again, and tells.
+    """
+
+    def __init__(self, verification: Verification, in_sight: Callable[[], Context]) -> None:
+        """`in_sight` returns the context that marks point into by now."""
+        self._verification = verification
+        self._in_sight = in_sight
+        self._due = False
+        self._looking: Future[None] | None = None
+
+    def follow(self, text: str, piece: str) -> None:
+        """Take note of all the text so far, and of the piece that it has grown by last.
+
+        A sentence is whole, its marks with it, as soon as the first word after it begins.
+        """
+        self._due = self._due or _END.search(piece) is not None
+        begun = self._due and piece.rstrip()[-1:].isalnum()
+        if begun and (self._looking is None or self._looking.done()):
+            self._due = False
+            self._looking = self._verification.aside.submit(self._look, text, self._in_sight())
+
+    def _look(self, text: str, context: Context) -> None:
+        try:
+            self._verification.verify(text[: claims(text)[-1].span.start], context)
+        except Abandoned:
+            log.debug("nobody waits for an answer any more")
+        except Exception:
+            log.warning("could not verify an answer ahead of its end", exc_info=True)
+
+
+_END = re.compile(r"[.!?…。！？؟।\n]")
