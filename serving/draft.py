@@ -95,6 +95,7 @@ class Draft:
         self.citations: tuple[Citation, ...] = ()
         self.statements: tuple[Statement, ...] = ()
         self.conflicts: tuple[Conflict, ...] = ()
+        self._silences = 0
         self._context = context
         self._clock = clock
         self._verification = verification
@@ -241,10 +242,11 @@ class Draft:
         if self.found:
             verified = self._verification.verify(self.text, self._context)
             self.citations, self.statements = verified.citations, verified.statements
+            self._silences = verified.silences
             self._clock.mark("verification")
             self.conflicts = conflicts(self._context, self.citations)
             self._clock.mark("conflicts")
-        if self._raw.strip() and not cites(self._raw):
+        if self._raw.strip() and not cites(self._raw) and not self._says_nothing:
             self.failure = ModelError("The model's answer cited nothing.", code="uncited")
 
     async def _repair(self) -> None:
@@ -260,11 +262,11 @@ class Draft:
         async with aclosing(second.events()) as events:
             async for _ in events:
                 pass
-        better = second.failure is None and second.found
+        better = second.failure is None and second.found and not second._says_nothing
         if better and len(second._unsupported()) < len(wrong):
             self.text, self._cut_short = second.text, second._cut_short
             self.citations, self.statements = second.citations, second.statements
-            self.conflicts = second.conflicts
+            self.conflicts, self._silences = second.conflicts, second._silences
             self._repaired = True
         self._usage = _sum(self._usage, second._usage)
 
@@ -276,14 +278,20 @@ class Draft:
         ]
 
     def _verdict(self) -> Verdict:
-        if not self.found:
+        if not self.found or self._says_nothing:
             return Verdict.NOT_FOUND
         backings = {statement.backing for statement in self.statements}
         if backings == {Backing.UNSUPPORTED}:
             return Verdict.UNSUPPORTED
-        if self._cut_short or self._withheld or backings - {Backing.SUPPORTED}:
+        lacks = self._cut_short or self._withheld or self._silences
+        if lacks or backings - {Backing.SUPPORTED}:
             return Verdict.PARTLY
         return Verdict.ANSWERED
+
+    @property
+    def _says_nothing(self) -> bool:
+        """Whether all that is told is what the sources leave out."""
+        return bool(self._silences) and not self.statements
 
     @property
     def _withheld(self) -> int:

@@ -16,6 +16,7 @@ from knowledge.models import Backing, Citation, Context, Inference, Passage, Spa
 from knowledge.ports import Embedder, Judge
 from serving.checks.evidence import Evidence, facts, lacking
 from serving.checks.negation import contradictions, polarity
+from serving.checks.silence import is_silence
 from serving.checks.swaps import swapped
 from serving.cite import MOST_BY_WORDS, Claim, Quote, Reading, citation, claims, states
 
@@ -51,6 +52,8 @@ class Verified:
 
     citations: tuple[Citation, ...]
     statements: tuple[Statement, ...]
+    silences: int = 0
+    """Sentences that only say what the sources leave out; they are no statements."""
 
 
 class Verifier:
@@ -104,6 +107,7 @@ class Verification:
         self._by_words = cache(partial(Reading.quotes, most=by.candidates))
         self._evidence = cache(Evidence)
         self._reasons = cache(_reasons)
+        self._is_silence = cache(is_silence)
         self._vectors: dict[str, tuple[float, ...]] = {}
         self._inferences: dict[tuple[str, str], Inference] = {}
 
@@ -114,7 +118,8 @@ class Verification:
     def verify(self, text: str, context: Context) -> Verified:
         """Judge every sentence of `text` that claims something; its marks are among the passages.
 
-        A sentence that cites nothing is unsupported, whatever the passages say.
+        A sentence that cites nothing is unsupported, whatever the passages say; but one that only
+        says what the sources leave out claims nothing, with marks or without.
         """
         with self._turn:
             return self._verify(text, context)
@@ -123,13 +128,14 @@ class Verification:
         told = [claim for claim in claims(text) if states(claim)]
         cited = {number: context.passages[number - 1] for claim in told for number in claim.numbers}
         quotes = self._quotes(told, cited)
-        question = context.question
-        asked = self._evidence(question.text, *(turn.text for turn in question.history))
+        question = [context.question.text, *(turn.text for turn in context.question.history)]
+        asked = self._evidence(*question)
         statements = tuple(
             self._state(claim, of_claim, cited, self._carrying(of_claim, cited, context), asked)
             for claim, of_claim in zip(told, quotes, strict=True)
+            if not self._is_silence(claim.text, "\n".join(question))
         )
-        return Verified(_citations(quotes, cited), statements)
+        return Verified(_citations(quotes, cited), statements, len(told) - len(statements))
 
     def _quotes(self, told: Sequence[Claim], cited: dict[int, Passage]) -> list[dict[int, Quote]]:
         """Return for each claim the best quote of each passage it cites."""

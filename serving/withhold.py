@@ -55,8 +55,10 @@ class Gate:
 
     def _is_carried(self, sentence: str) -> bool:
         """Say whether nothing in it is unsupported; read alone, it may be several sentences."""
-        judged = self._verification.verify(sentence, self.context).statements
-        return bool(judged) and all(each.backing is not Backing.UNSUPPORTED for each in judged)
+        verified = self._verification.verify(sentence, self.context)
+        judged = verified.statements
+        carried = all(each.backing is not Backing.UNSUPPORTED for each in judged)
+        return carried and bool(judged or verified.silences)
 
 
 def _settled(rest: str) -> bool:

@@ -20,7 +20,7 @@ refuses refused nicht kein keine keinen keinem keiner keines nie niemals ohne we
 ne n' pas jamais aucun aucune sans non nunca sin ningún ninguna ninguno tampoco mai senza nessun
 nessuna não sem nenhum nenhuma niet geen nooit zonder
 """
-_NEGATORS = frozenset(_NEGATOR_LIST.split())
+NEGATORS = frozenset(_NEGATOR_LIST.split())
 _NOT_DENYING = re.compile(
     r"\bnot (?:only|just|merely|simply|least|necessarily|until)\b"
     r"|\bnot? (?:later|longer|less|more|fewer) than\b|\bno (?:doubt|matter)\b"
@@ -90,7 +90,7 @@ def polarity(text: str) -> Polarity:
     for clause in _CLAUSE.split(plain):
         left = 0
         for word in _TOKEN.findall(clause.casefold()):
-            if word in _NEGATORS:
+            if word in NEGATORS:
                 left = SCOPE
                 continue
             if left <= 0:

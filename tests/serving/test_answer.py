@@ -215,6 +215,37 @@ def test_a_model_that_finds_nothing_says_so_in_our_words(said: str) -> None:
     assert (answer.verdict, answer.citations) == (Verdict.NOT_FOUND, ())
 
 
+MISSING = "The sources do not state what soup costs."
+
+
+@pytest.mark.parametrize("policy", Unsupported)
+def test_what_the_sources_leave_out_makes_the_answer_a_part_and_is_no_statement(
+    policy: Unsupported,
+) -> None:
+    told = events(Parrot(f"Tea is free [1]. {MISSING}"), unsupported=policy)
+    answer = answer_in(told)
+    assert answer.text == shown(told) == f"Tea is free [1]. {MISSING}"
+    assert (answer.verdict, answer.withheld) == (Verdict.PARTLY, 0)
+    assert [each.backing for each in answer.statements] == [Backing.SUPPORTED]
+
+
+@pytest.mark.parametrize("said", [MISSING, f"{MISSING[:-1]} [1]."])
+@pytest.mark.parametrize("policy", Unsupported)
+def test_a_model_that_only_tells_what_is_left_out_has_found_nothing(
+    said: str, policy: Unsupported
+) -> None:
+    told = events(Parrot(said), fallback=QUOTES, unsupported=policy)
+    answer = answer_in(told)
+    assert answer.text == shown(told) == said
+    assert (answer.verdict, answer.statements) == (Verdict.NOT_FOUND, ())
+    assert bool(answer.citations) is ("[1]" in said)
+
+
+def test_a_repair_that_only_tells_what_is_left_out_changes_nothing() -> None:
+    told = events(Mending(WRONG, MISSING), unsupported=Unsupported.REPAIR)
+    assert answer_in(told).text == shown(told) == WRONG
+
+
 def test_a_cited_answer_about_the_word_itself_is_shown() -> None:
     told = events(Parrot(f"{NOT_FOUND} means that soup costs nothing [1]."))
     assert answer_in(told).text == shown(told) == f"{NOT_FOUND} means that soup costs nothing [1]."
