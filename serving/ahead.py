@@ -26,6 +26,8 @@ class Ahead:
         self._verification = verification
         self._in_sight = in_sight
         self._due = False
+        self._seen = 0
+        """Characters that were looked at."""
         self._looking: Future[None] | None = None
 
     def follow(self, text: str, piece: str) -> None:
@@ -34,14 +36,17 @@ class Ahead:
         A sentence is whole, its marks with it, as soon as the first word after it begins.
         """
         self._due = self._due or _END.search(piece) is not None
-        begun = self._due and piece.rstrip()[-1:].isalnum()
+        begun = self._due and piece.rstrip()[-1:].isalnum() and not self._verification.is_full
         if begun and (self._looking is None or self._looking.done()):
             self._due = False
             self._looking = self._verification.aside.submit(self._look, text, self._in_sight())
 
     def _look(self, text: str, context: Context) -> None:
         try:
-            self._verification.verify(text[: claims(text)[-1].span.start], context)
+            whole = text[self._seen :]
+            whole = whole[: claims(whole)[-1].span.start]
+            self._seen += len(whole)
+            self._verification.verify(whole, context)
         except Abandoned:
             log.debug("nobody waits for an answer any more")
         except Exception:

@@ -111,6 +111,11 @@ class Verification:
         self._vectors: dict[str, tuple[float, ...]] = {}
         self._inferences: dict[tuple[str, str], Inference] = {}
 
+    @property
+    def is_full(self) -> bool:
+        """Whether as many texts are embedded as count in an answer."""
+        return len(self._vectors) >= self._by.most_embedded
+
     def close(self) -> None:
         """Have a thread that is verifying, or is about to, raise `Abandoned` at its next text."""
         self._closed.set()

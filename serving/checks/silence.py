@@ -30,6 +30,8 @@ def is_silence(sentence: str, question: str) -> bool:
     """
     plain = unicodedata.normalize("NFKC", sentence).casefold().replace("’", "'")
     plain = plain.replace("n't", " not")
+    if NEGATORS.isdisjoint(_TOKEN.findall(plain)):
+        return False
     language = language_of(plain)
     if language not in _WORDS or _TURN.search(plain):
         return False
@@ -94,7 +96,8 @@ _WORDS = {
         "have find",
         "specifically explicitly directly clearly unfortunately also available given further "
         "specific explicit any how much many when where why whether about regarding there anything "
-        "provided according however therefore sorry do does did could can",
+        "provided according however therefore sorry do does did could can question topic moment "
+        "reason example",
     ),
     "german": (
         "dokument dokumente dokumenten quelle quellen unterlagen text texte texten passage "
@@ -106,7 +109,7 @@ _WORDS = {
         "leider ausdrücklich konkret konkrete konkreten genaue genauen vorliegenden "
         "bereitgestellten "
         "verfügbaren angegebenen dazu hierzu darüber geht wurde laut wann warum wo wie viel viele "
-        "findet finden darauf",
+        "darauf frage fragen thema grund gründe beispiel beispiele",
     ),
     "french": (
         "document documents source sources passage passages texte textes extrait extraits contexte",
@@ -115,7 +118,7 @@ _WORDS = {
         "répondent répond expliquent explique information informations mention détail détails "
         "précision réponse trouvé trouve",
         "malheureusement explicitement fournis disponibles combien quand comment pourquoi "
-        "concernant propos cela sujet selon y a",
+        "concernant propos cela sujet selon question raison exemple",
     ),
     "spanish": (
         "documento documentos fuente fuentes pasaje pasajes texto textos extracto contexto",
@@ -124,7 +127,7 @@ _WORDS = {
         "aclaran aclara explican explica información informaciones detalle detalles respuesta "
         "encontrado encuentro hay",
         "lamentablemente explícitamente proporcionados disponibles cuánto cuánta cuándo dónde cómo "
-        "acerca respecto específica específicamente ninguna nada hay",
+        "acerca respecto específica específicamente ninguna nada pregunta tema razón ejemplo",
     ),
     "italian": (
         "documento documenti fonte fonti passaggio passaggi testo testi estratto contesto",
@@ -133,7 +136,7 @@ _WORDS = {
         "riportano riporta precisano precisa rispondono risponde spiegano spiega informazione "
         "informazioni dettagli risposta trovato",
         "purtroppo esplicitamente forniti disponibili quanto quanti quando dove come perché "
-        "riguardo merito ci sono nulla alcuna",
+        "riguardo merito ci sono nulla alcuna domanda tema motivo esempio",
     ),
     "portuguese": (
         "documento documentos fonte fontes passagem passagens texto textos trecho contexto",
@@ -142,7 +145,7 @@ _WORDS = {
         "respondem responde incluem inclui explicam explica informação informações detalhes "
         "resposta encontrei há",
         "infelizmente explicitamente fornecidos disponíveis quanto quanta quantos quando onde como "
-        "sobre respeito específica nada há",
+        "sobre respeito específica nada pergunta tema razão exemplo",
     ),
     "dutch": (
         "document documenten bron bronnen passage passages tekst teksten fragment context",
@@ -150,7 +153,7 @@ _WORDS = {
         "bevat beschrijven beschrijft beantwoorden beantwoordt leggen informatie vermelding "
         "details antwoord gevonden staat staan",
         "helaas expliciet beschikbare verstrekte hoeveel wanneer waar waarom hoe hierover daarover "
-        "staat er",
+        "er vraag onderwerp reden voorbeeld",
     ),
 }
 """Of each language: what the sources are called, with which words they say, and what goes along."""
