@@ -756,6 +756,8 @@ class Question:
     filters: Filters = UNFILTERED
     query: str = ""
     """What to search with, where somebody has written it; else it is made of the user's turns."""
+    asker: str = ""
+    """Who waits for the answer, so that the model serves all in turn; says nothing of rights."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,7 @@ async def ask(body: schemas.AskIn, request: Request, who: Who, services: House) 
         effort=body.effort or services.effort,
         document_ids=None if body.document_ids is None else tuple(body.document_ids),
         filters=body.filters.made() if body.filters else UNFILTERED,
+        asker=who.user,
     )
     if body.stream:
         headers = {"X-Accel-Buffering": "no"}

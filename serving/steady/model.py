@@ -104,7 +104,7 @@ class SteadyModel:
 
     async def _in_turn(self, ask: Ask, context: Context) -> AsyncGenerator[Delta, None]:
         until = time.monotonic() + self._seconds
-        turn = self._join()
+        turn = self._join(context.question.asker)
         try:
             async with aclosing(self._wait(until, turn)) as positions:
                 async for position in positions:
@@ -115,9 +115,9 @@ class SteadyModel:
         finally:
             turn.leave()
 
-    def _join(self) -> Turn:
+    def _join(self, person: str) -> Turn:
         try:
-            return self._line.join()
+            return self._line.join(person)
         except ModelError:
             self._tally.turn_away("full")
             raise
@@ -128,7 +128,7 @@ class SteadyModel:
                 async for position in positions:
                     yield position
         except ModelError:
-            self._tally.turn_away("late")
+            self._tally.turn_away("full" if turn.gave_way else "late")
             raise
 
     async def _counted(self, deltas: AsyncGenerator[Delta, None]) -> AsyncGenerator[Delta, None]:

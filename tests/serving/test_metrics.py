@@ -16,7 +16,7 @@ from knowledge.models import Feed, Principal, Verdict
 from knowledge.settings import Settings
 from serving.metrics import Metrics, Stock
 from tests.house import Keys, QuickHouse, bearer
-from tests.vllm_stub import KEY, hangs, refuses, says, vllm_stub
+from tests.vllm_stub import KEY, Pause, refuses, says, vllm_stub
 
 ALICE = Principal("alice", frozenset({"hr"}))
 
@@ -171,7 +171,7 @@ def test_what_is_written_what_waits_and_who_is_turned_away(tmp_path: Path) -> No
         before_a_model(tmp_path, stub.url, places=1, queue=1) as scraped,
         ThreadPoolExecutor(2) as people,
     ):
-        stub.usual = (*hangs(seconds=2)[:-1], *says("It is 4211 euros [1]."))
+        stub.usual = (Pause(2), *says("It is 4211 euros [1]."))  # type: ignore[misc]
         until(scraped, writing=0, waiting=0)
         first = people.submit(scraped.ask, question)
         until(scraped, writing=1, waiting=0)
