@@ -11,13 +11,19 @@ from knowledge.models import Context
 from serving.cite import claims
 from serving.verify import Abandoned, Verification
 
+STRIDE = 40
+"""Characters of a sentence after which it is worth while to read up."""
+LATELY = 2
+"""Marks."""
+
 log = logging.getLogger(__name__)
 
 
 class Ahead:
     """Looks at an answer aside, whenever a sentence of it is whole, one look at a time.
 
-    What it finds stays with the `verification`, for which little is left to do at the end then.
+    In the midst of a long one it reads up on what that may cite: what was cited last. What it finds
+    stays with the `verification`, for which little is left to do at the end then.
     Where a look fails, nothing is lost but time: the end looks again, and tells.
     """
 
@@ -27,7 +33,9 @@ class Ahead:
         self._in_sight = in_sight
         self._due = False
         self._seen = 0
-        """Characters that were looked at."""
+        """Characters that were verified."""
+        self._read_up = 0
+        """Characters there were when it last looked."""
         self._looking: Future[None] | None = None
 
     def follow(self, text: str, piece: str) -> None:
@@ -36,21 +44,28 @@ class Ahead:
         A sentence is whole, its marks with it, as soon as the first word after it begins.
         """
         self._due = self._due or _END.search(piece) is not None
-        begun = self._due and piece.rstrip()[-1:].isalnum() and not self._verification.is_full
-        if begun and (self._looking is None or self._looking.done()):
-            self._due = False
+        begun = self._due and piece.rstrip()[-1:].isalnum()
+        if not (begun or len(text) >= self._read_up + STRIDE) or self._verification.is_full:
+            return
+        if self._looking is None or self._looking.done():
+            self._due, self._read_up = self._due and not begun, len(text)
             self._looking = self._verification.aside.submit(self._look, text, self._in_sight())
 
     def _look(self, text: str, context: Context) -> None:
         try:
-            whole = text[self._seen :]
-            whole = whole[: claims(whole)[-1].span.start]
+            if not (told := claims(text[self._seen :])):
+                return
+            whole = text[self._seen :][: told[-1].span.start]
             self._seen += len(whole)
-            self._verification.verify(whole, context)
+            if whole.strip():
+                self._verification.verify(whole, context)
+            cited = [int(number) for number in _MARK.findall(text)[-LATELY:]]
+            self._verification.expect(told[-1].text, dict.fromkeys(cited or [1]), context)
         except Abandoned:
             log.debug("nobody waits for an answer any more")
         except Exception:
             log.warning("could not verify an answer ahead of its end", exc_info=True)
 
 
+_MARK = re.compile(r"\[(\d+)\]")
 _END = re.compile(r"[.!?…。！？؟।\n]")

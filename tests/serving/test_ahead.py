@@ -103,6 +103,18 @@ def test_nothing_is_looked_at_before_a_sentence_is_whole() -> None:
     assert embedder.asked == []
 
 
+def test_in_a_long_sentence_what_it_may_cite_is_read_up() -> None:
+    text = (
+        "Soup is rather cheap [1]. Guests are charged a bit more than the people of the house [1]."
+    )
+    embedder = Touchy()
+    early = Verifier(embedder).begin()
+    follow(early, [f"{word} " for word in text.split()])
+    before = len(embedder.asked)
+    early.verify(text, ASKED)
+    assert len(embedder.asked) - before == 1  # itself
+
+
 class Slow(Touchy):
     """Waits at every text until it may go on; says when it begins."""
 
