@@ -23,6 +23,8 @@ class Ranking:
     """Whether passages that repeat a better one come last; contexts never hold one twice anyway."""
     spread: int = 0
     """Most passages of a document before those of others; 0: any number."""
+    follow: int = 12
+    """Names in the first passages that are searched for as well at high effort; 0: none."""
     recency: float = 0.0
     """What a document of today adds to a score of 0 to 1."""
     recency_days: float = 365.0

@@ -183,6 +183,12 @@ class Settings(BaseSettings):
         ge=0,
         description="Most passages of a document before those of others; 0: any number.",
     )
+    follow: int = Field(
+        _RANKING.follow,
+        ge=0,
+        le=50,
+        description="At high effort, how many names in the first passages are searched, too.",
+    )
     recency: float = Field(
         _RANKING.recency,
         ge=0,

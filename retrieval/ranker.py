@@ -27,6 +27,11 @@ class Ranker:
         self._ranking = ranking or Ranking()
         self._reranker = reranker
 
+    @property
+    def follows(self) -> int:
+        """How many names are followed at high effort."""
+        return self._ranking.follow
+
     def depth(self, limit: int) -> int:
         """Return how many passages are needed so that `limit` of them can be ranked well."""
         return max(limit, self._ranking.rerank_passages if self._reranker else 0)

@@ -10,6 +10,7 @@ from knowledge.access import access_filter
 from knowledge.models import (
     UNFILTERED,
     Context,
+    Effort,
     Embedding,
     Filters,
     Passage,
@@ -18,6 +19,7 @@ from knowledge.models import (
 )
 from knowledge.ports import Library, VectorSpace
 from retrieval.context import Cost, pack
+from retrieval.follow import LOOKED_AT, follow, leads
 from retrieval.ranker import Ranker
 from retrieval.widen import REACH, widen
 
@@ -75,6 +77,7 @@ class Retriever:
             document_ids=question.document_ids,
             filters=question.filters,
             limit=max(self._context_passages + SPARE_HITS, SURROUNDINGS),
+            effort=question.effort,
         )
         budget = self._budget(question)
         packed = pack(
@@ -102,21 +105,39 @@ class Retriever:
         document_ids: Collection[str] | None = None,
         filters: Filters = UNFILTERED,
         limit: int = 10,
+        effort: Effort = Effort.LOW,
     ) -> list[Passage]:
         """Return at most `limit` passages, ranked from 1; the same errors as `retrieve`.
 
-        The index filters by rights and may be stale; the catalog decides. Where it turns hits
-        away, more are fetched, so that a full list stays full. Where the live generation changed on
-        the way, the search is made again in the new one.
+        At high effort, names in the first passages are searched, too: each of those searches goes
+        by the same rights and is narrowed to the same.
         """
         narrowed: Narrowed = {
             "collection": collection,
             "document_ids": document_ids,
             "filters": filters,
         }
+        found = self._find(query, principal, narrowed, limit=limit)
+        if effort is not Effort.HIGH or not (most := self._ranker.follows):
+            return found
+        further = {
+            name: self._find(name, principal, narrowed, limit=LOOKED_AT)
+            for name in leads(query, found, most=most)
+        }
+        return follow(found, further)[:limit]
+
+    def _find(
+        self, query: str, principal: Principal, narrowed: Narrowed, *, limit: int
+    ) -> list[Passage]:
+        """Search once.
+
+        The index filters by rights and may be stale; the catalog decides. Where it turns hits
+        away, more are fetched, so that a full list stays full. Where the live generation changed on
+        the way, the search is made again in the new one.
+        """
         access = access_filter(principal, **narrowed)
         space = self._space()
-        embedding = self._embed(space, query, collection)
+        embedding = self._embed(space, query, narrowed["collection"])
         tokens = space.embedder.token_spans(query)
         depth = self._ranker.depth(limit) + SPARE_HITS
         for _ in range(MOST_FETCHES):
@@ -128,7 +149,7 @@ class Retriever:
                 break
             depth *= 2
         if not readable and self._space() != space:
-            return self.search(query, principal, limit=limit, **narrowed)
+            return self._find(query, principal, narrowed, limit=limit)
         return self._ranker.order(query, readable, found, limit=limit)
 
     def _embed(self, space: VectorSpace, query: str, collection: str | None) -> Embedding:

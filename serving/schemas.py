@@ -258,6 +258,8 @@ class SearchIn(_In):
     document_ids: DocumentIds | None = None
     filters: FiltersIn | None = None
     limit: StrictInt = Field(10, ge=1, le=100)
+    effort: Effort = Effort.LOW
+    """At `high`, names that the first passages bring up are searched, too."""
     explain: StrictBool = False
     """Whether to tell how each passage came to its rank."""
 

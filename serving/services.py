@@ -44,6 +44,7 @@ class Searching(Protocol):
         document_ids: Collection[str] | None = None,
         filters: Filters = UNFILTERED,
         limit: int = 10,
+        effort: Effort = Effort.LOW,
     ) -> list[Passage]:
         """Return readable passages, best first, with the steps that led to their ranks."""
 

@@ -141,5 +141,6 @@ async def search(body: schemas.SearchIn, who: Who, services: House) -> Response:
             document_ids=body.document_ids,
             filters=body.filters.made() if body.filters else UNFILTERED,
             limit=body.limit,
+            effort=body.effort,
         )
     return JSONResponse(wire.passages_json(passages, explain=body.explain))

@@ -21,6 +21,7 @@ from ingest.parsing.formats import parse
 from knowledge.index.edge import EdgeIndex
 from knowledge.models import (
     EVERYONE,
+    Context,
     Document,
     Embedding,
     Hit,
@@ -29,16 +30,21 @@ from knowledge.models import (
     Principal,
     Question,
     Span,
+    Surroundings,
     TermStatistics,
     derive_id,
 )
 from knowledge.ports import Embedder, VectorSpace
 from knowledge.ranking import Ranking
+from knowledge.settings import Settings
 from knowledge.sparse import Bm25Encoder
+from knowledge.vocabulary import count_tokens
 from retrieval.ranker import Ranker
 from retrieval.retriever import Retriever, condense
+from serving.prompt import source_tokens
 
 CHUNK_TOKENS = 256
+SETTINGS = Settings(_env_file=None)
 ASKER = Principal("judge")
 
 
@@ -98,13 +104,17 @@ class Shelf:
         query = condense(question)
         return self._retriever(Ranking()).search(query, ASKER, limit=limit)
 
+    def context(self, question: Question, ranking: Ranking) -> Context:
+        """Return the context that an answer would be written from, but what stands around it."""
+        return self._retriever(ranking).retrieve(question, ASKER)
+
     def _retriever(self, ranking: Ranking) -> Retriever:
         return Retriever(
             space=lambda: VectorSpace(self._embedder, self._encoder, self.index),
-            library=self,  # type: ignore[arg-type]  # the two calls that a search makes
-            cost=lambda passage: len(passage.text),
-            budget=lambda _: 1,
-            context_passages=1,
+            library=self,  # type: ignore[arg-type]  # the three calls that it makes
+            cost=lambda passage: source_tokens(passage, count_tokens),
+            budget=lambda _: SETTINGS.context_tokens,
+            context_passages=SETTINGS.context_passages,
             ranker=Ranker(ranking),
         )
 
@@ -116,6 +126,12 @@ class Shelf:
             replace(self._passages[hit.chunk_id], rank=rank, score=hit.score)
             for rank, hit in enumerate(hits, start=1)
         ]
+
+    def surroundings(
+        self, passages: Sequence[Passage], _: Principal, *, reach: int
+    ) -> dict[str, Surroundings]:
+        """Tell of nothing that stands around passages."""
+        return {}
 
     def statistics(self, _: str | None) -> TermStatistics:
         """Return the term statistics of the corpus: the catalog's part."""

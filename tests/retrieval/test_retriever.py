@@ -17,6 +17,7 @@ from knowledge.models import (
     BlockKind,
     Chunk,
     Document,
+    Effort,
     Embedding,
     Hit,
     Passage,
@@ -33,6 +34,7 @@ from knowledge.ports import Reranker, VectorSpace
 from knowledge.ranking import Ranking
 from knowledge.sparse import Bm25Encoder
 from knowledge.vocabulary import count_tokens
+from retrieval.follow import FOLLOWED
 from retrieval.ranker import Ranker
 from retrieval.retriever import SPARE_HITS, Retriever, condense
 from tests.fakes import FakeEmbedder, FakeIndex
@@ -52,14 +54,19 @@ class Shelf:
         catalog.ensure_source(SOURCE)
 
     def add(
-        self, text: str, *, access: frozenset[str] = frozenset({EVERYONE}), collection: str = "main"
+        self,
+        text: str,
+        *,
+        access: frozenset[str] = frozenset({EVERYONE}),
+        collection: str = "main",
+        title: str = "Title",
     ) -> str:
         """Make a document live; return its id."""
         document = Document(
             id=derive_id(text),
             source_id=SOURCE.id,
             uri=f"/docs/{text}",
-            title="Title",
+            title=title,
             collection=collection,
             access=access,
         )
@@ -130,6 +137,40 @@ def test_the_best_passage_comes_first_and_ranks_count_from_one(shelf: Shelf) -> 
     found = shelf.retriever().search("When does the canteen open?", ANN)
     assert found[0].text == "The canteen opens at noon."
     assert [passage.rank for passage in found] == [1, 2, 3]
+
+
+def second_hop(shelf: Shelf, access: frozenset[str]) -> None:
+    """A first document that names a second, which shares no word with the question."""
+    shelf.add("The budget of the canteen is approved by Zenobia Quarles.")
+    for number in range(12):
+        shelf.add(f"The canteen has a budget for meal number {number}.")
+    shelf.add("Zenobia Quarles works in room 12.", title="Zenobia Quarles", access=access)
+
+
+QUESTION = "Where is the office of whoever approves the budget of the canteen?"
+
+
+@pytest.mark.parametrize(
+    ("effort", "follow", "readable", "found"),
+    [
+        (Effort.HIGH, 12, True, True),
+        (Effort.HIGH, 12, False, False),
+        (Effort.HIGH, 0, True, False),
+        (Effort.LOW, 12, True, False),
+    ],
+)
+def test_at_high_effort_names_are_followed_to_what_may_be_read(
+    shelf: Shelf, effort: Effort, follow: int, readable: bool, found: bool
+) -> None:
+    second_hop(shelf, frozenset({EVERYONE} if readable else {"g:board"}))
+    retriever = shelf.retriever(ranking=Ranking(candidates=10, follow=follow))
+    passages = retriever.search(QUESTION, ANN, limit=8, effort=effort)
+    followed = [each for each in passages if each.document.title == "Zenobia Quarles"]
+    assert bool(followed) is found
+    assert len(passages) == 8
+    assert [each.rank for each in passages] == list(range(1, 9))
+    if found:
+        assert followed[0].steps[-1].stage == FOLLOWED
 
 
 def test_never_more_passages_come_than_asked_for(shelf: Shelf) -> None:

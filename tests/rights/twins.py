@@ -132,10 +132,12 @@ def request(service: Service, chance: Random) -> tuple[str, str, dict[str, Any]]
     only = chance.choice(narrow)
     kind = chance.randrange(6)
     if kind <= 2:
-        body = {"query": text, "limit": chance.choice((1, 5, 20)), **only}
+        effort = chance.choice(("low", "high"))
+        body = {"query": text, "limit": chance.choice((1, 5, 20)), "effort": effort, **only}
         return "POST", "/v1/search", {"json": body | (explain if kind else {})}
     if kind == 3:
-        return "POST", "/v1/ask", {"json": {"question": text, **only}}
+        effort = chance.choice(("low", "high"))
+        return "POST", "/v1/ask", {"json": {"question": text, "effort": effort, **only}}
     if kind == 4:
         limit = chance.choice((1, 7, 1000))
         return "GET", "/v1/documents", {"params": {"limit": limit}}
@@ -231,10 +233,8 @@ def open_with_idf(folder: Path, dimension: int) -> edge.EdgeShard:
 
 
 def _line(number: int, chance: Random) -> str:
-    words = chance.choices(VOCABULARY, k=8)
-    text = (
-        f"{' '.join(words)} is note zq{number:05}x of {' '.join(chance.choices(VOCABULARY, k=4))}."
-    )
+    words = ", ".join(chance.choices(VOCABULARY, k=8)).title()
+    text = f"{words} is note zq{number:05}x of {' '.join(chance.choices(VOCABULARY, k=4))}."
     return json.dumps({"id": f"d{number}", "title": f"Note {number}", "text": text})
 
 

@@ -159,7 +159,8 @@ class World:
         mark, language = f"zq{self.versions:05}x", chance.choice(list(SENTENCES))
         name = f"note-{owner.swapcase()}-{number}.{ending}"
         tags = set(chance.sample(TAGS, chance.randint(0, 2)))
-        text = f"{SENTENCES[language].format(mark)} {' '.join(chance.choices(WORDS, k=12))}."
+        listed = ", ".join(chance.choices(WORDS, k=12)).title()
+        text = f"{SENTENCES[language].format(mark)} {listed}."
         taken = self.house.intake.submit(
             io.BytesIO(text.encode()),
             name=name,
@@ -302,7 +303,8 @@ def anything(world: World, chance: Random) -> dict[str, Any]:
 
 def search(world: World, chance: Random, user: str) -> str | None:
     asked = anything(world, chance)
-    body = {"query": question(world, chance), "limit": 100, **asked}
+    effort = chance.choice(("low", "high"))
+    body = {"query": question(world, chance), "limit": 100, "effort": effort, **asked}
     passages = world._call(user, "POST", "/v1/search", json=body).json()["passages"]
     found = {each["document"]["id"] for each in passages}
     marks = {mark for each in passages for mark in MARK.findall(each["text"])}
@@ -312,6 +314,7 @@ def search(world: World, chance: Random, user: str) -> str | None:
 def ask(world: World, chance: Random, user: str) -> str | None:
     asked = anything(world, chance)
     body = {"question": question(world, chance), "stream": chance.random() < 0.5, **asked}
+    body["effort"] = chance.choice(("low", "high"))
     if chance.random() < 0.3:
         body["history"] = [{"role": "user", "text": question(world, chance)}]
     said = world._call(user, "POST", "/v1/ask", json=body).text

@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 from starlette.types import Message
 
 from knowledge.errors import CatalogUnavailable, FootnoteError, IndexUnavailable, TooLarge
-from knowledge.models import UNFILTERED, Filters, Passage, Principal, Question
+from knowledge.models import UNFILTERED, Effort, Filters, Passage, Principal, Question
 from knowledge.settings import Settings
 from serving import schemas
 from serving.api import create_app
@@ -356,6 +356,7 @@ class Broken:
         document_ids: Collection[str] | None = None,
         filters: Filters = UNFILTERED,
         limit: int = 10,
+        effort: Effort = Effort.LOW,
     ) -> list[Passage]:
         raise self._error
 

@@ -169,6 +169,7 @@ class Script:
         document_ids: Collection[str] | None = None,
         filters: Filters = UNFILTERED,
         limit: int = 10,
+        effort: Effort = Effort.LOW,
     ) -> list[Passage]:
         return []
 
