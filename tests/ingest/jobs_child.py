@@ -62,6 +62,8 @@ class Life:
     kind: str = "sound"
     """`forgetful` writes that a job is done before it is; `careless` does whatever it is told;
     `trusting` believes that whoever worked on a cancelled job has tidied up after it."""
+    together: int = 1
+    """Processes that begin to work at the same moment, this one included."""
 
 
 def die() -> None:
@@ -207,6 +209,7 @@ class Alive:
         stop = threading.Event()
         engine = DbosEngine(self._engine_url(), name=self._life.name)
         working = threading.Thread(target=self.worker.run, args=(stop, engine))
+        self._await_others()
         working.start()
         deadline = time.monotonic() + PATIENCE
         while not self._over() and time.monotonic() < deadline:
@@ -214,6 +217,15 @@ class Alive:
         stop.set()
         self.worker.wake()
         working.join()
+
+    def _await_others(self) -> None:
+        """Wait until all are as far: on a busy machine one would have done everything by then."""
+        folder = Path(self._life.folder)
+        (folder / f"{self._life.name}.here").touch()
+        deadline = time.monotonic() + PATIENCE
+        while len(list(folder.glob("*.here"))) < self._life.together:
+            assert time.monotonic() < deadline, "the others did not come"
+            time.sleep(0.01)
 
     def _engine_url(self) -> str:
         if self._life.database and self._life.kind == "sound":

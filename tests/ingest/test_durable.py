@@ -203,7 +203,7 @@ def share(
     first = Life(str(folder), "accepted", tuple(uploads(0, count)), url)
     run([first])
     lives = [
-        Life(str(folder), database=url, name=f"{folder.name}-{n}", kind=kind)
+        Life(str(folder), database=url, name=f"{folder.name}-{n}", kind=kind, together=workers)
         for n in range(workers)
     ]
     children = [start([life]) for life in lives]
