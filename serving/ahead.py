@@ -13,6 +13,8 @@ from serving.verify import Abandoned, Verification
 
 STRIDE = 40
 """Characters of a sentence after which it is worth while to read up."""
+LONGEST = 2000
+"""Characters that are looked at aside; a model that writes without end has no sentences."""
 LATELY = 2
 """Marks."""
 
@@ -44,6 +46,8 @@ class Ahead:
         A sentence is whole, its marks with it, as soon as the first word after it begins.
         """
         self._due = self._due or _END.search(piece) is not None
+        if len(text) - self._seen > LONGEST:
+            return
         begun = self._due and piece.rstrip()[-1:].isalnum()
         if not (begun or len(text) >= self._read_up + STRIDE) or self._verification.is_full:
             return
