@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterator
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from footnote.finding import Finding, State
@@ -56,23 +56,11 @@ MAY_STOP = ("length", "reasoning_only", "null_content")
 """What a request that leaves no room for an answer may end with, though it was taken."""
 
 
-@dataclass(frozen=True, slots=True)
-class Patient:
-    """What is examined, and with which settings."""
-
-    settings: Settings
-
-    def model(self, *, thinking: int | None = None, answer: int | None = None) -> ChatGenerator:
-        """Return the adapter as it is set, but for what is given."""
-        return adapter(self.settings, answer=answer, thinking=thinking)
-
-
-Check = Callable[[Patient], Coroutine[Any, Any, Finding]]
+Check = Callable[[Settings], Coroutine[Any, Any, Finding]]
 
 
 def self_test(settings: Settings) -> Iterator[Finding]:
     """Yield a finding for each thing that answers rest on; the first failure to answer ends it."""
-    patient = Patient(settings)
     checks: tuple[tuple[str, Check], ...] = (
         ("streaming", _streams),
         ("window", _keeps_our_window),
@@ -83,7 +71,7 @@ def self_test(settings: Settings) -> Iterator[Finding]:
     )
     for part, check in checks:
         try:
-            yield asyncio.run(check(patient))
+            yield asyncio.run(check(settings))
         except ModelError as error:
             advice = next((ADVICE[code] for code in ADVICE if error.code.startswith(code)), "")
             yield Finding(part, State.FAIL, f"{error} ({error.code}); {advice}".rstrip("; "))
@@ -91,11 +79,11 @@ def self_test(settings: Settings) -> Iterator[Finding]:
                 return
 
 
-async def _streams(patient: Patient) -> Finding:
+async def _streams(settings: Settings) -> Finding:
     """Look at how an answer comes, and whether its prompt was as long as we count it."""
     begun = time.monotonic()
     first, pieces, usage = 0.0, 0, None
-    async for delta in _deltas(patient.model(), known_context()):
+    async for delta in _deltas(adapter(settings), known_context()):
         first = first or (time.monotonic() - begun if delta.text else 0.0)
         pieces += bool(delta.text)
         usage = delta.usage or usage
@@ -110,10 +98,10 @@ async def _streams(patient: Patient) -> Finding:
     return Finding("streaming", State.OK, told)
 
 
-async def _keeps_our_window(patient: Patient) -> Finding:
+async def _keeps_our_window(settings: Settings) -> Finding:
     """Compare the window that requests are cut to with the one that the server tells."""
-    ours = window(patient.settings).tokens
-    model = patient.model()
+    ours = window(settings).tokens
+    model = adapter(settings)
     try:
         told = await model.window()
     finally:
@@ -126,9 +114,9 @@ async def _keeps_our_window(patient: Patient) -> Finding:
     return Finding("window", State.OK, f"{ours} tokens" if told == ours else f"{advice} for more")
 
 
-async def _cites(patient: Patient) -> Finding:
+async def _cites(settings: Settings) -> Finding:
     """Have a known question answered from two known passages, by the whole story."""
-    model = patient.model()
+    model = adapter(settings)
     answerer = Answerer(retriever=_Known(), generator=model)
     try:
         last = await answerer.answer(Question(QUESTION), Principal("doctor"))
@@ -150,20 +138,20 @@ def _judged(last: AnswerEvent) -> Finding:
     return Finding("citations", state, f"{said} ({answer.verdict.value})")
 
 
-async def _takes_efforts(patient: Patient) -> Finding:
+async def _takes_efforts(settings: Settings) -> Finding:
     refused = [
         effort.value
         for effort in Effort
-        if not await _taken(patient.model(answer=64), known_context(effort))
+        if not await _taken(adapter(settings, answer=64), known_context(effort))
     ]
     if refused:
         return Finding("effort", State.WARN, f"not taken: {', '.join(refused)}")
     return Finding("effort", State.OK, "low, medium and high are taken")
 
 
-async def _takes_a_budget(patient: Patient) -> Finding:
-    taken = await _taken(patient.model(thinking=BUDGET, answer=64), known_context())
-    is_set = patient.settings.thinking_tokens
+async def _takes_a_budget(settings: Settings) -> Finding:
+    taken = await _taken(adapter(settings, thinking=BUDGET, answer=64), known_context())
+    is_set = settings.thinking_tokens
     if taken:
         told = is_set or "taken; FOOTNOTE_THINKING_TOKENS would set one"
         return Finding("budget", State.OK, told)
@@ -171,10 +159,10 @@ async def _takes_a_budget(patient: Patient) -> Finding:
     return Finding("budget", State.FAIL if is_set else State.WARN, told)
 
 
-async def _takes_tools(patient: Patient) -> Finding:
-    if not patient.settings.research_rounds:
+async def _takes_tools(settings: Settings) -> Finding:
+    if not settings.research_rounds:
         return Finding("tools", State.OK, "not used (FOOTNOTE_RESEARCH_ROUNDS=0)")
-    model = patient.model(answer=256)
+    model = adapter(settings, answer=256)
     asked = known_context(Effort.LOW)
     try:
         async with aclosing(

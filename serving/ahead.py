@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from knowledge.models import Context
-from serving.cite import claims
+from serving.cite import MARK, claims
 from serving.verify import Abandoned, Verification
 
 STRIDE = 40
@@ -36,7 +36,7 @@ class Ahead:
         self._due = False
         self._seen = 0
         """Characters that were verified."""
-        self._read_up = 0
+        self._looked_at = 0
         """Characters there were when it last looked."""
         self._looking: Future[None] | None = None
 
@@ -49,10 +49,10 @@ class Ahead:
         if len(text) - self._seen > LONGEST:
             return
         begun = self._due and piece.rstrip()[-1:].isalnum()
-        if not (begun or len(text) >= self._read_up + STRIDE) or self._verification.is_full:
+        if not (begun or len(text) >= self._looked_at + STRIDE) or self._verification.is_full:
             return
         if self._looking is None or self._looking.done():
-            self._due, self._read_up = self._due and not begun, len(text)
+            self._due, self._looked_at = self._due and not begun, len(text)
             self._looking = self._verification.aside.submit(self._look, text, self._in_sight())
 
     def _look(self, text: str, context: Context) -> None:
@@ -63,7 +63,7 @@ class Ahead:
             self._seen += len(whole)
             if whole.strip():
                 self._verification.verify(whole, context)
-            cited = [int(number) for number in _MARK.findall(text)[-LATELY:]]
+            cited = [int(number) for number in MARK.findall(text)[-LATELY:]]
             self._verification.expect(told[-1].text, dict.fromkeys(cited or [1]), context)
         except Abandoned:
             log.debug("nobody waits for an answer any more")
@@ -71,5 +71,4 @@ class Ahead:
             log.warning("could not verify an answer ahead of its end", exc_info=True)
 
 
-_MARK = re.compile(r"\[(\d+)\]")
 _END = re.compile(r"[.!?…。！？؟।\n]")

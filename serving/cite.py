@@ -168,7 +168,7 @@ class Reading:
                 yield first, last
 
 
-_MARK = re.compile(r"(?<!\s)\s*+\[(\d+)\]")  # linear on any run of white space
+MARK = re.compile(r"(?<!\s)\s*+\[(\d+)\]")  # linear on any run of white space
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +185,7 @@ def _take_marks_out(text: str) -> tuple[str, list[_Mark]]:
     pieces: list[str] = []
     marks: list[_Mark] = []
     position = start = 0
-    for match in _MARK.finditer(text):
+    for match in MARK.finditer(text):
         piece = text[start : match.start()]
         pieces.append(piece)
         position += len(piece)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any, TypedDict
 
-from knowledge.language_code import language_code
+from knowledge.language_code import NAMES, language_code
 from knowledge.models import Context, Document, Passage, Question, Span, ToolCall, Turn
 from serving.markers import plain
 
@@ -36,16 +36,11 @@ REMEMBERED_TURNS = 6
 LONGEST_TURN = 2000
 """Characters of an earlier message that are repeated to the model."""
 
-LANGUAGES = {
-    "ar": "Arabic", "bg": "Bulgarian", "cs": "Czech", "da": "Danish", "de": "German",
-    "el": "Greek", "en": "English", "es": "Spanish", "et": "Estonian", "fa": "Persian",
-    "fi": "Finnish", "fr": "French", "he": "Hebrew", "hi": "Hindi", "hr": "Croatian",
-    "hu": "Hungarian", "it": "Italian", "ja": "Japanese", "ko": "Korean", "lt": "Lithuanian",
-    "lv": "Latvian", "nl": "Dutch", "no": "Norwegian", "pl": "Polish", "pt": "Portuguese",
-    "ro": "Romanian", "ru": "Russian", "sk": "Slovak", "sl": "Slovenian", "sr": "Serbian",
-    "sv": "Swedish", "th": "Thai", "tr": "Turkish", "uk": "Ukrainian", "vi": "Vietnamese",
-    "zh": "Chinese",
-}  # fmt: skip
+_LANGUAGES = (
+    "ar bg cs da de el en es et fa fi fr he hi hr hu it ja ko lt lv nl no pl pt ro ru sk sl "
+    "sr sv th tr uk vi zh"
+)
+LANGUAGES = {code: NAMES[code] for code in _LANGUAGES.split()}
 """Names of the languages that a model is told to answer in, by the code of the question's."""
 
 MOST_SOURCES = 64

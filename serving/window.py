@@ -1,7 +1,7 @@
 """What fits a model's window: the request, what is read for it, and room to think and answer; pure.
 
 Where not everything fits, the oldest turns of a conversation give way first, then passages. The
-question never does: one that leaves no room is a `ModelError`, before anything is sent.
+question never does: one that leaves no room is `TooLong`, before anything is sent.
 """
 
 from __future__ import annotations
@@ -28,6 +28,15 @@ SHARES = 4
 FEWEST_SOURCES = 512
 """Tokens of passages without which a question is not worth asking a model."""
 _MARK = "0a1b2c3d"
+
+
+class TooLong(ModelError):
+    """A request does not fit the window; known before the server is asked."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The question and what it needs are too long for the model.", code="context_overflow"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +81,14 @@ class Window:
     def room(self, messages: Sequence[Json], tools: Sequence[Json], effort: Effort) -> int:
         """Return how many tokens may be written: as wanted, or as many as the window leaves.
 
-        Raises `ModelError` (`context_overflow`) where it does not leave the answer's.
+        Raises `TooLong` where it does not leave the answer's.
         """
         wanted = self.answer + self.thought(effort)
         if self.tokens - _written(messages, tools, _bytes) >= wanted:
             return wanted  # no token is less than a byte, and counting those takes no time
         left = self.tokens - _written(messages, tools, self.count)
         if left <= self.answer:
-            raise ModelError(
-                "The question and what it needs are too long for the model.",
-                code="context_overflow",
-            )
+            raise TooLong
         return min(left, wanted)
 
     def thought(self, effort: Effort) -> int:

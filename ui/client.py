@@ -16,6 +16,7 @@ from knowledge.errors import FootnoteError
 from knowledge.models import (
     Answer,
     Citation,
+    Facets,
     FeedState,
     Freshness,
     JobKind,
@@ -94,27 +95,6 @@ class Listing:
 
     documents: tuple[Listed, ...]
     next: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """A value that one can narrow to, and how many readable documents have it."""
-
-    value: str
-    name: str
-    documents: int
-
-
-@dataclass(frozen=True, slots=True)
-class Offers:
-    """What one can narrow to, the commonest first, and the range of the documents' dates."""
-
-    sources: tuple[Offer, ...] = ()
-    types: tuple[Offer, ...] = ()
-    languages: tuple[Offer, ...] = ()
-    tags: tuple[Offer, ...] = ()
-    first: datetime | None = None
-    last: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -414,10 +394,10 @@ class Client:
         found = _read(_COLLECTIONS, self._call("GET", "/v1/collections").content)
         return {collection.name: collection.documents for collection in found.collections}
 
-    def offers(self, collection: str | None = None) -> Offers:
+    def facets(self, collection: str | None = None) -> Facets:
         """Return what one can narrow to, of all that is readable or of one collection."""
         params = {"collection": collection} if collection else {}
-        return _read(_OFFERS, self._call("GET", "/v1/facets", params=params).content)
+        return _read(_FACETS, self._call("GET", "/v1/facets", params=params).content)
 
     # --- for operators --------------------------------------------------------------------------
 
@@ -541,6 +521,7 @@ _WHERE_KEPT = TypeAdapter(_WhereKept)
 _CITATION = TypeAdapter(Citation)
 _COLLECTIONS = TypeAdapter(_Collections)
 _ERROR = TypeAdapter(_Error)
+_FACETS = TypeAdapter(Facets)
 _HEALTH = TypeAdapter(Health)
 _LISTING = TypeAdapter(Listing)
 _MIDWAY: dict[str, TypeAdapter[Passages | Queued | Step | Text]] = {
@@ -552,7 +533,6 @@ _MIDWAY: dict[str, TypeAdapter[Passages | Queued | Step | Text]] = {
         ("delta", Text),
     )
 }
-_OFFERS = TypeAdapter(Offers)
 _ORIGINS = TypeAdapter(_Origins)
 _QUARANTINE = TypeAdapter(_Quarantine)
 _TASKS = TypeAdapter(_Tasks)

@@ -14,24 +14,13 @@ from typing import Any
 
 import streamlit as st
 
-from ui.client import Client, Offer, Offers
+from knowledge.language_code import NAMES
+from knowledge.models import Facet, Facets
+from ui.client import Client
 
 FRESH_SECONDS = 60.0
 """So long the reader is offered what the service last said; counting anew takes it a while."""
 _KINDS = {"sources": "Source", "types": "Format", "languages": "Language", "tags": "Tag"}
-_LANGUAGES = {
-    "am": "Amharic", "ar": "Arabic", "be": "Belarusian", "bg": "Bulgarian", "bn": "Bengali",
-    "ca": "Catalan", "cs": "Czech", "da": "Danish", "de": "German", "el": "Greek", "en": "English",
-    "es": "Spanish", "et": "Estonian", "fa": "Persian", "fi": "Finnish", "fr": "French",
-    "gu": "Gujarati", "he": "Hebrew", "hi": "Hindi", "hr": "Croatian", "hu": "Hungarian",
-    "hy": "Armenian", "id": "Indonesian", "it": "Italian", "ja": "Japanese", "ka": "Georgian",
-    "km": "Khmer", "kn": "Kannada", "ko": "Korean", "lo": "Lao", "lt": "Lithuanian",
-    "lv": "Latvian", "mk": "Macedonian", "ml": "Malayalam", "my": "Burmese", "nl": "Dutch",
-    "no": "Norwegian", "pa": "Punjabi", "pl": "Polish", "pt": "Portuguese", "ro": "Romanian",
-    "ru": "Russian", "si": "Sinhala", "sk": "Slovak", "sl": "Slovenian", "sq": "Albanian",
-    "sr": "Serbian", "sv": "Swedish", "ta": "Tamil", "te": "Telugu", "th": "Thai",
-    "tr": "Turkish", "uk": "Ukrainian", "ur": "Urdu", "vi": "Vietnamese", "zh": "Chinese",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +35,10 @@ class Narrowed:
 
 def choose(client: Client, collection: str | None, *, documents: int) -> Narrowed:
     """Draw what can be narrowed to, and return what is; of `documents`, which all can be asked."""
-    offers = _offers(client, collection, documents)
+    facets = _facets(client, collection, documents)
     with st.container(horizontal=True, key="narrow"):
-        chosen = _values(_choices(offers, documents))
-        dates = _dates(offers)
+        chosen = _values(_choices(facets, documents))
+        dates = _dates(facets)
     filters: dict[str, Any] = {}
     for kind, value, _ in chosen:
         filters.setdefault(kind, []).append(value)
@@ -58,31 +47,31 @@ def choose(client: Client, collection: str | None, *, documents: int) -> Narrowe
     return Narrowed(filters, " · ".join([*(label for _, _, label in chosen), *_in_words(dates)]))
 
 
-def _offers(client: Client, collection: str | None, documents: int) -> Offers:
+def _facets(client: Client, collection: str | None, documents: int) -> Facets:
     """Return what the service says, once a minute or when something else is asked about."""
     asked = (client, collection, documents)
-    kept = st.session_state.get("offers")
+    kept = st.session_state.get("facets")
     if kept is None or kept[0] != asked or time.monotonic() - kept[1] > FRESH_SECONDS:
-        kept = st.session_state.offers = asked, time.monotonic(), client.offers(collection)
-    offers: Offers = kept[2]
-    return offers
+        kept = st.session_state.facets = asked, time.monotonic(), client.facets(collection)
+    facets: Facets = kept[2]
+    return facets
 
 
-def _choices(offers: Offers, documents: int) -> dict[str, tuple[str, str, str]]:
+def _choices(facets: Facets, documents: int) -> dict[str, tuple[str, str, str]]:
     """Map what is shown to (kind, value, itself); what all documents share narrows nothing."""
     shown = (
         (kind, each.value, f"{word}: {_name(kind, each)}")
         for kind, word in _KINDS.items()
-        for each in getattr(offers, kind)
+        for each in getattr(facets, kind)
         if each.documents < documents
     )
     return {choice[2]: choice for choice in shown}
 
 
-def _name(kind: str, offer: Offer) -> str:
+def _name(kind: str, facet: Facet) -> str:
     if kind == "languages":
-        return _LANGUAGES.get(offer.value, offer.value)
-    return offer.name.upper() if kind == "types" and "/" not in offer.name else offer.name
+        return NAMES.get(facet.value, facet.value)
+    return facet.name.upper() if kind == "types" and "/" not in facet.name else facet.name
 
 
 def _values(choices: dict[str, tuple[str, str, str]]) -> list[tuple[str, str, str]]:
@@ -101,10 +90,10 @@ def _values(choices: dict[str, tuple[str, str, str]]) -> list[tuple[str, str, st
     return [choices[label] for label in labels]
 
 
-def _dates(offers: Offers) -> tuple[date, ...]:
+def _dates(facets: Facets) -> tuple[date, ...]:
     """Let the reader choose a first and a last day; a first one alone has no end."""
     kept: tuple[date, ...] = st.session_state.get("dated", ())
-    days = [moment.date() for moment in (offers.first, offers.last) if moment]
+    days = [moment.date() for moment in (facets.first, facets.last) if moment]
     if not kept and len(set(days)) < 2:
         return ()
     return st.date_input(

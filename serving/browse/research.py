@@ -116,7 +116,7 @@ class Research:
             shown = self._browser.call(call.name, call.arguments)
             more = [*results[:place], shown, *results[place + 1 :]]
             asked = [*messages, *said.messages(more)]
-            if self._by.window.left(asked, (), context.question.effort) > 0:
+            if self._by.window.left(asked, self._browser.tools, context.question.effort) > 0:
                 results = more
         return results
 

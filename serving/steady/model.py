@@ -16,6 +16,7 @@ from serving.steady.breaker import Breaker
 from serving.steady.deadline import in_time
 from serving.steady.line import Line, Turn
 from serving.steady.standing import Standing, Tally
+from serving.window import TooLong
 
 log = logging.getLogger(__name__)
 
@@ -167,6 +168,8 @@ class SteadyModel:
             async with aclosing(ask(context)) as deltas:
                 async for delta in deltas:
                     yield delta
+        except TooLong:
+            raise  # nothing was asked: it says nothing of the server
         except ModelError as error:
             if error.code.startswith(SERVER_FAULTS):
                 self._breaker.failed()

@@ -173,6 +173,15 @@ def test_at_high_effort_names_are_followed_to_what_may_be_read(
         assert followed[0].steps[-1].stage == FOLLOWED
 
 
+@pytest.mark.parametrize("effort", [Effort.HIGH, Effort.LOW])
+def test_a_context_has_what_was_followed_at_high_effort(shelf: Shelf, effort: Effort) -> None:
+    second_hop(shelf, frozenset({EVERYONE}))
+    retriever = shelf.retriever(ranking=Ranking(candidates=10), passages=8)
+    context = retriever.retrieve(Question(QUESTION, effort=effort), ANN)
+    told = any("room 12" in each.text for each in context.passages)
+    assert told is (effort is Effort.HIGH)
+
+
 def test_never_more_passages_come_than_asked_for(shelf: Shelf) -> None:
     for n in range(12):
         shelf.add(f"The canteen opens at {n}.")

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from knowledge.models import Answer, Context, Delta, Inference, Principal, Question, Unsupported
-from serving.ahead import Ahead
+from serving.ahead import LONGEST, Ahead
 from serving.answer import Answerer
 from serving.events import AnswerEvent, DeltaEvent
 from serving.verify import Verification, Verified, Verifier
@@ -113,6 +113,15 @@ def test_in_a_long_sentence_what_it_may_cite_is_read_up() -> None:
     before = len(embedder.asked)
     early.verify(text, ASKED)
     assert len(embedder.asked) - before == 1  # itself
+
+
+def test_a_text_without_end_is_not_followed_to_its_end() -> None:
+    pieces = ["Guests are charged a bit more [1] ", *["and more "] * (LONGEST // 4)]
+    verification = Verifier(FakeEmbedder()).begin()
+    seen: list[str] = []
+    verification.expect = lambda claim, *_: seen.append(claim)  # type: ignore[method-assign]
+    follow(verification, pieces)
+    assert LONGEST // 2 < max(map(len, seen)) <= LONGEST
 
 
 class Slow(Touchy):

@@ -104,6 +104,20 @@ def test_a_search_explains_each_rank_when_asked_and_only_to_those_who_may_read(
     assert client.post("/v1/search", json=asked | {"explain": 1}).status_code == 422
 
 
+@pytest.mark.parametrize(("effort", "found"), [("high", True), ("low", False)])
+def test_a_search_follows_names_at_high_effort(
+    settings: Settings, effort: str, found: bool
+) -> None:
+    with QuickHouse(settings.model_copy(update={"candidates": 10})) as house:
+        house.take_in("a.txt", "The budget of the herd is approved by Zenobia Quarles.", LOCAL)
+        for number in range(12):
+            house.take_in(f"{number}.txt", f"The herd has a budget for meal {number}.", LOCAL)
+        house.take_in("Zenobia Quarles.txt", "Zenobia Quarles works in room 12.", LOCAL)
+        asked = {"query": "Whose office approves the budget of the herd?", "effort": effort}
+        body = over(house).post("/v1/search", json=asked | {"limit": 8}).json()
+    assert any("room 12" in passage["text"] for passage in body["passages"]) is found
+
+
 def test_a_search_gives_passages_of_the_promised_shape(
     house: QuickHouse, client: TestClient
 ) -> None:

@@ -113,6 +113,15 @@ def test_without_a_cap_on_thinking_there_is_room_for_it(stub: VllmStub, server: 
     assert WINDOW.answer < low_body["max_tokens"] < high_body["max_tokens"]
 
 
+def test_a_cap_on_thinking_leaves_the_answer_its_room(stub: VllmStub, server: Server) -> None:
+    """Where the window leaves less than the cap and the answer want, thinking gives way."""
+    capped = replace(WINDOW, tokens=1024, answer=300, thinking={Effort.LOW: 4096})
+    asyncio.run(read(server, limits=replace(LIMITS, window=capped)))
+    [body] = stub.bodies
+    assert 0 < body["thinking_token_budget"] < 4096
+    assert body["max_tokens"] - body["thinking_token_budget"] == 300
+
+
 def test_the_cache_is_shared_only_by_the_same_rights_and_conversation(
     stub: VllmStub, server: Server
 ) -> None:

@@ -47,8 +47,8 @@ class Scraped:
         assert reply.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
         return reply.text
 
-    def ask(self, question: str) -> httpx2.Response:
-        given = bearer(self.keys.alice)
+    def ask(self, question: str, key: str = "") -> httpx2.Response:
+        given = bearer(key or self.keys.alice)
         return self.client.post("/v1/ask", headers=given, json={"question": question})
 
 
@@ -184,6 +184,23 @@ def test_what_is_written_what_waits_and_who_is_turned_away(tmp_path: Path) -> No
         assert not first.result(20).json()["extractive"]
         assert not second.result(20).json()["extractive"]
         until(scraped, writing=0, waiting=0)
+
+
+def test_in_a_full_line_one_who_asks_much_gives_way_to_another(tmp_path: Path) -> None:
+    question = "What is the zebra budget?"
+    with (
+        vllm_stub() as stub,
+        before_a_model(tmp_path, stub.url, places=1, queue=2) as scraped,
+        ThreadPoolExecutor(4) as people,
+    ):
+        stub.usual = (Pause(2), *says("It is 4211 euros [1]."))  # type: ignore[misc]
+        asked = []
+        for writing, waiting in (1, 0), (1, 1), (1, 2):
+            asked.append(people.submit(scraped.ask, question))
+            until(scraped, writing=writing, waiting=waiting)
+        other = people.submit(scraped.ask, question, scraped.keys.admin)
+        assert [each.result(20).json()["extractive"] for each in asked] == [False, False, True]
+        assert not other.result(20).json()["extractive"]
 
 
 def test_faults_second_tries_and_the_breaker_are_told(tmp_path: Path) -> None:

@@ -37,7 +37,8 @@ def test_positions_fall_until_the_turn_has_come() -> None:
         tasks = [asyncio.create_task(wait(line, each)) for each in told]
         await asyncio.sleep(0)
         busy.leave()
-        await asyncio.gather(*tasks)
+        async with asyncio.timeout(10):
+            await asyncio.gather(*tasks)
         return told
 
     assert asyncio.run(run()) == [[1], [2, 1], [3, 2, 1]]

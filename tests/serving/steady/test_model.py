@@ -12,6 +12,7 @@ from serving.steady import model as steady
 from serving.steady.breaker import Breaker
 from serving.steady.line import Line
 from serving.steady.model import Json, SteadyModel
+from serving.window import TooLong
 from tests.fakes import context
 
 ASKED = context("What does soup cost?", "Soup costs three euro.", "Tea is free.", "Cake is sweet.")
@@ -152,6 +153,27 @@ def test_a_server_that_keeps_failing_is_left_alone() -> None:
 def test_a_server_that_answers_badly_is_there(fault: str) -> None:
     model = standing(Moody(*[fault] * 99), breaker=Breaker(failures=5, seconds=FOREVER))
     assert {code(model) for _ in range(9)} == {fault}
+
+
+class Crowded(Moody):
+    """Knows before it asks that a request does not fit."""
+
+    async def generate(self, context: Context) -> AsyncGenerator[Delta, None]:
+        self.asked.append(context)
+        raise TooLong
+        yield
+
+
+def test_what_was_never_sent_says_nothing_of_the_server() -> None:
+    breaker = Breaker(failures=3, seconds=FOREVER)
+    for _ in range(2):
+        assert code(standing(Moody("timeout"), breaker=breaker)) == "timeout"
+    crowded = Crowded()
+    assert code(standing(crowded, breaker=breaker)) == "context_overflow"
+    assert len(crowded.asked) == 2  # the second time with half of the passages
+    assert not breaker.is_open
+    assert code(standing(Moody("timeout"), breaker=breaker)) == "timeout"
+    assert breaker.is_open
 
 
 def test_who_waits_is_told_where() -> None:
