@@ -154,8 +154,29 @@ def test_the_experts_that_we_inherit_from_are_called_as_ours_are(version: str) -
     kernel = defined(version, f"{MOE}/modular_kernel.py", "FusedMoEKernel")
     assert "return self.impl.fused_experts" in ast.unparse(kernel)
     config = ast.unparse(defined(version, f"{MOE}/config.py", "FusedMoEConfig"))
-    for field in ("num_experts", "experts_per_token", "hidden_dim", "is_lora_enabled"):
-        assert f"{field}: " in config, field
+    sizes = ("num_experts", "experts_per_token", "hidden_dim", "intermediate_size")
+    for field in (*sizes, "is_lora_enabled", "activation"):
+        assert f"    {field}: " in config, field
     parallel = ast.unparse(defined(version, f"{MOE}/config.py", "FusedMoEParallelConfig"))
-    for field in ("tp_size", "ep_size", "dp_size"):
-        assert f"{field}: int" in parallel, field
+    for field in ("tp_size: int", "ep_size: int", "dp_size: int", "enable_eplb: bool"):
+        assert f"    {field}" in parallel, field
+
+
+@EACH
+def test_the_class_for_which_ours_stand_in_is_chosen_for_one_backend_only(version: str) -> None:
+    made = ast.unparse(defined(version, METHOD, "GptOssMxfp4MoEMethod", "__init__"))
+    assert "self.mxfp4_backend, self.experts_cls = select_mxfp4_moe_backend(moe)" in made
+    naming = [
+        branch
+        for branch in ast.walk(defined(version, f"{MOE}/oracle/mxfp4.py", "backend_to_kernel_cls"))
+        if isinstance(branch, ast.If)
+        and any("OAITritonMxfp4ExpertsMonolithic" in ast.unparse(each) for each in branch.body)
+    ]
+    assert [ast.unparse(each.test) for each in naming] == ["backend == Mxfp4MoeBackend.TRITON"]
+    supports = defined(
+        version, f"{MOE}/experts/gpt_oss_triton_kernels_moe.py",
+        "OAITritonMxfp4ExpertsMonolithic", "_supports_activation",
+    )  # fmt: skip
+    assert "return activation == MoEActivation.SWIGLUOAI" in ast.unparse(supports)
+    names = ast.unparse(defined(version, f"{MOE}/activation.py", "MoEActivation"))
+    assert f"SWIGLUOAI = '{vllm_experts.ACTIVATION}'" in names
