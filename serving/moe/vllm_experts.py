@@ -9,7 +9,6 @@ gets it. The choice falls when the model is built, and is final when its weights
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,9 +21,9 @@ from serving.moe.layout import FLOAT16_SCALES, PackedWeights, pack, unpack_scale
 from serving.moe.mxfp4 import unpack_nibbles
 from serving.moe.reference import MoEWeights
 from serving.moe.spec import GPT_OSS_20B, GPT_OSS_120B, GROUP, MoESpec
+from serving.moe.switches import say_once
 from serving.moe.tables import Entry
 
-LOG = logging.getLogger("vllm.footnote_moe")
 NAME = "gpt_oss_mxfp4"
 MODELS = (GPT_OSS_20B, GPT_OSS_120B)
 ACTIVATION = "swigluoai"
@@ -152,7 +151,7 @@ def pack_for(dispatcher: Dispatcher, given: Mapping[str, Tensor | None]) -> Pack
         packed = pack_checkpoint(given)
         if can_compute(dispatcher, packed):
             return packed
-    LOG.info("MoE experts of a layer as vLLM has them: %s", told)
+    say_once(f"MoE experts of a layer as vLLM has them: {told}")
     return None
 
 
@@ -181,9 +180,9 @@ def _dispatcher(
     if unknown := sorted({entry.kernel for entry in plans} - KERNELS.keys()):
         plans, told = (), f"no kernel is called {unknown[0]}"
     if spec is None or not plans:
-        LOG.info("MoE experts as vLLM has them: %s", told)
+        say_once(f"MoE experts as vLLM has them: {told}")
         return None
-    LOG.info("MoE experts of %s from %s", spec.name, told)
+    say_once(f"MoE experts of {spec.name} from {told}")
     return Dispatcher(spec, plans)
 
 

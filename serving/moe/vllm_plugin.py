@@ -7,7 +7,6 @@ process that has the GPU. Whatever is unknown leaves vLLM as it is, and one line
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 from serving.moe import ogs_flags
 from serving.moe.spec import MoESpec
-from serving.moe.switches import Switches, read_switches
+from serving.moe.switches import Switches, read_switches, say_once
 from serving.moe.tables import (
     COMMITTED,
     FOR_FLAGS,
@@ -29,7 +28,6 @@ from serving.moe.tables import (
     why_not,
 )
 
-LOG = logging.getLogger("vllm.footnote_moe")  # vLLM shows what is logged below its own name
 KNOWN_KERNELS = "5a89e86b72fb38c3"
 """The digest of triton_kernels 3.5.1 as vLLM 0.26, 0.32 and 0.33 bundle it, byte by byte alike."""
 
@@ -37,15 +35,13 @@ KNOWN_KERNELS = "5a89e86b72fb38c3"
 def register() -> None:
     """Wrap vLLM's choice of flags, unless switched off or unknown."""
     switches = read_switches()
-    if switches.mode == "off":
-        return
-    reason = _install(switches)
+    reason = switches.why_off or _install(switches)
     if reason is None and switches.mode == "kernels":
         from serving.moe.vllm_experts import register_experts
 
         reason = register_experts(lambda spec: _find_plans(switches, spec))
     if reason:
-        LOG.info("MoE kernels as vLLM has them: %s", reason)
+        say_once(f"MoE kernels as vLLM has them: {reason}")
 
 
 class ChooseByTable:
@@ -80,9 +76,9 @@ class ChooseByTable:
         except (TableError, OSError) as error:
             choose, used, refused = self._stock, [], [str(error)]
         if used:
-            LOG.info("MoE flags from %s on %s", ", ".join(used), machine.device)
+            say_once(f"MoE flags from {', '.join(used)} on {machine.device}")
         else:
-            LOG.info("MoE kernels as vLLM has them: %s", "; ".join(refused[-3:]))
+            say_once(f"MoE kernels as vLLM has them: {'; '.join(refused[-3:])}")
         return choose
 
 

@@ -18,6 +18,7 @@ from serving.moe.layout import PackedWeights, pack
 from serving.moe.mxfp4 import pack_nibbles
 from serving.moe.reference import draw_weights
 from serving.moe.spec import TINY, MoESpec
+from serving.moe.switches import say_once
 from serving.moe.tables import Entry
 from serving.moe.vllm_experts import (
     Makers,
@@ -87,6 +88,11 @@ class Layer:
         return None
 
 
+@pytest.fixture(autouse=True)
+def nothing_said() -> None:
+    say_once.cache_clear()
+
+
 @pytest.fixture
 def noted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Make the toy a model of ours, and `noted` a kernel that remembers and gives zeros."""
@@ -150,6 +156,21 @@ def test_with_fitting_plans_our_experts_compute(noted: list[Any]) -> None:
     assert given is logits
     assert torch.equal(layer.w13_weight, weights.w13)  # type: ignore[attr-defined]
     assert layer.w2_weight_scale.dtype == torch.int32  # type: ignore[attr-defined]
+
+
+def test_of_two_layers_alike_one_line_tells(
+    noted: list[Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(KERNELS, "wgmma_sm90", KERNELS["noted"])
+    given = checkpoint()
+    given["w2_scale"][0] = 1
+    with caplog.at_level(logging.INFO):
+        for _ in range(2):
+            build((Entry(64, {}, "wgmma_sm90"),))._setup_kernel(Layer(), **given)
+    assert [record.getMessage() for record in caplog.records] == [
+        "MoE experts of tiny from h200.json",
+        "MoE experts of a layer as vLLM has them: its scales leave float16",
+    ]
 
 
 def test_rows_of_another_length_are_an_error_not_another_answer(noted: list[Any]) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from serving.moe import vllm_plugin
 from serving.moe.spec import GPT_OSS_20B
+from serving.moe.switches import LOG, say_once
 from serving.moe.tables import Entry, Machine, Table, TableError, digest
 from serving.moe.vllm_plugin import ChooseByTable, register
 from tests.moe.test_ogs_flags import ROUTING, Flags, stock
@@ -26,6 +27,7 @@ TUNED = Flags(target_kernel_kwargs={"maxnreg": 128})
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    say_once.cache_clear()
     for name in ("FOOTNOTE_MOE", "FOOTNOTE_MOE_TABLES"):
         monkeypatch.delenv(name, raising=False)
 
@@ -66,13 +68,24 @@ def test_a_known_vllm_is_patched_once_and_asks_no_device_yet(matmul_ogs: ModuleT
     assert matmul_ogs.make_opt_flags is patched
 
 
-def test_a_switch_keeps_vllm_as_it_is(
-    matmul_ogs: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for mode in ("off", "on?"):
-        monkeypatch.setenv("FOOTNOTE_MOE", mode)
+@pytest.mark.parametrize(
+    ("mode", "told"),
+    [
+        pytest.param("off", "FOOTNOTE_MOE is off", id="off"),
+        pytest.param("Kernels", "FOOTNOTE_MOE is Kernels, known are auto, kernels, off", id="typo"),
+    ],
+)
+def test_a_switch_keeps_vllm_as_it_is_and_one_line_names_it(
+    matmul_ogs: ModuleType, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+    mode: str, told: str,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("FOOTNOTE_MOE", mode)
+    with caplog.at_level(logging.INFO):
         register()
-        assert matmul_ogs.make_opt_flags is stock
+        register()
+    assert matmul_ogs.make_opt_flags is stock
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line == f"MoE kernels as vLLM has them: {told}"
 
 
 def test_kernels_with_another_digest_are_left_alone(
@@ -131,5 +144,11 @@ def test_a_broken_table_does_not_stop_vllm(caplog: pytest.LogCaptureFixture) -> 
     assert "site.json: schema 7" in caplog.text
 
 
-def test_the_line_goes_where_vllm_shows_it() -> None:
-    assert vllm_plugin.LOG.name.startswith("vllm.")
+def test_the_line_goes_where_vllm_shows_it_as_from_the_file_that_decided(
+    matmul_ogs: ModuleType, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("FOOTNOTE_MOE", "off")
+    with caplog.at_level(logging.INFO):
+        register()
+    assert LOG.name.startswith("vllm.")
+    assert [record.filename for record in caplog.records] == ["vllm_plugin.py"]
