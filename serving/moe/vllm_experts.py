@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from serving.moe.dispatch import KERNELS, Dispatcher
+from serving.moe.dispatch import Dispatcher, why_unfit
 from serving.moe.layout import FLOAT16_SCALES, PackedWeights, pack, unpack_scales
 from serving.moe.mxfp4 import unpack_nibbles
 from serving.moe.reference import MoEWeights
@@ -144,13 +144,15 @@ def make_experts(stock: type[Any]) -> type[Any]:
 
 def pack_for(dispatcher: Dispatcher, given: Mapping[str, Tensor | None]) -> PackedWeights | None:
     """Lay a layer out for our kernels, or return None to leave it to vLLM; says why."""
-    told = "its scales leave float16"
-    if wrong := why_not_shaped(given, dispatcher.spec):
-        told = wrong
-    else:
+    try:
+        check_shapes(given, dispatcher.spec)
         packed = pack_checkpoint(given)
+    except ValueError as error:  # another shape, or a scale that is no number
+        told = str(error)
+    else:
         if can_compute(dispatcher, packed):
             return packed
+        told = "its scales leave float16"
     say_once(f"MoE experts of a layer as vLLM has them: {told}")
     return None
 
@@ -177,8 +179,8 @@ def _dispatcher(
     plans: tuple[Entry, ...] = ()
     if spec is not None:
         plans, told = find_plans(spec)
-    if unknown := sorted({entry.kernel for entry in plans} - KERNELS.keys()):
-        plans, told = (), f"no kernel is called {unknown[0]}"
+        if unfit := [wrong for plan in plans if (wrong := why_unfit(plan, spec))]:
+            plans, told = (), f"{told}: {unfit[0]}"
     if spec is None or not plans:
         say_once(f"MoE experts as vLLM has them: {told}")
         return None
@@ -209,8 +211,8 @@ def spec_of(moe: Any) -> tuple[MoESpec | None, str]:
     return None, f"{told} are no gpt-oss"
 
 
-def why_not_shaped(given: Mapping[str, Tensor | None], spec: MoESpec) -> str | None:
-    """Say which tensor is missing or has another shape: some backends pad what they load."""
+def check_shapes(given: Mapping[str, Tensor | None], spec: MoESpec) -> None:
+    """Refuse a tensor that is missing or of another shape: some backends pad what they load."""
     experts, hidden, inner = spec.experts, spec.hidden, spec.intermediate
     wanted = {
         "w13": (experts, 2 * inner, hidden // 2), "w2": (experts, hidden, inner // 2),
@@ -220,9 +222,9 @@ def why_not_shaped(given: Mapping[str, Tensor | None], spec: MoESpec) -> str | N
     }  # fmt: skip
     for name, shape in wanted.items():
         tensor = given[name]
-        if tensor is None or tuple(tensor.shape) != shape:
-            return f"its {name} is {None if tensor is None else tuple(tensor.shape)}, not {shape}"
-    return None
+        found = None if tensor is None else tuple(tensor.shape)
+        if found != shape:
+            raise ValueError(f"its {name} is {found}, not {shape}")
 
 
 def pack_checkpoint(given: Mapping[str, Any]) -> PackedWeights:

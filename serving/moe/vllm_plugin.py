@@ -39,9 +39,13 @@ def register() -> None:
     if reason is None and switches.mode == "kernels":
         from serving.moe.vllm_experts import register_experts
 
-        reason = register_experts(lambda spec: _find_plans(switches, spec))
+        reason = register_experts(lambda spec: plans_here(switches, spec))
     if reason:
         say_once(f"MoE kernels as vLLM has them: {reason}")
+
+
+CANNOT_TELL = (TableError, OSError, ImportError, RuntimeError, AssertionError)
+"""What reading tables and asking the device raise; the last two are torch's without a GPU."""
 
 
 class ChooseByTable:
@@ -67,13 +71,13 @@ class ChooseByTable:
         try:
             machine = self._machine()
             for table in self._tables():
-                reason = why_not(table, machine, FOR_FLAGS)
+                reason = why_not(table, machine, FOR_FLAGS) or ogs_flags.why_wrong(table.flags)
                 if reason is None and table.flags:
                     choose = ogs_flags.wrap(choose, table.spec, table.flags)
                     used.append(table.name)
                 elif reason:
                     refused.append(f"{table.name}: {reason}")
-        except (TableError, OSError) as error:
+        except CANNOT_TELL as error:
             choose, used, refused = self._stock, [], [str(error)]
         if used:
             say_once(f"MoE flags from {', '.join(used)} on {machine.device}")
@@ -106,13 +110,13 @@ def _tables(switches: Switches) -> list[Table]:
     return read_tables(COMMITTED, *([switches.tables] if switches.tables else []))
 
 
-def _find_plans(switches: Switches, spec: MoESpec) -> tuple[tuple[Entry, ...], str]:
-    """Return plans for a model on this machine; a table that cannot be read is no table."""
+def plans_here(switches: Switches, spec: MoESpec) -> tuple[tuple[Entry, ...], str]:
+    """Return plans for a model on this machine, and where they are from or why there are none."""
     from serving.moe.dispatch import find_plans
 
     try:
         return find_plans(_tables(switches), this_machine(), spec)
-    except (TableError, OSError) as error:
+    except CANNOT_TELL as error:
         return (), str(error)
 
 

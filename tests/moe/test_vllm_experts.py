@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Mapping
-from dataclasses import fields
-from types import SimpleNamespace
+from dataclasses import dataclass, fields
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -88,6 +89,18 @@ class Layer:
         return None
 
 
+class Kernel(ModuleType):
+    """As a module of ours, what is looked at before serving."""
+
+    @dataclass
+    class Plan:
+        bm: int = 8
+
+        def check(self, spec: MoESpec) -> None:
+            if self.bm != 8:
+                raise ValueError(f"{self.bm} does not divide {spec.name}")
+
+
 @pytest.fixture(autouse=True)
 def nothing_said() -> None:
     say_once.cache_clear()
@@ -97,6 +110,8 @@ def nothing_said() -> None:
 def noted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Make the toy a model of ours, and `noted` a kernel that remembers and gives zeros."""
     monkeypatch.setattr(vllm_experts, "MODELS", (TINY,))
+    for name in ("noted", "wgmma_sm90"):  # the real one needs Triton
+        monkeypatch.setitem(sys.modules, f"serving.moe.kernels.{name}", Kernel(name))
     asked: list[Any] = []
 
     def kernel(
@@ -187,6 +202,13 @@ def test_rows_of_another_length_are_an_error_not_another_answer(noted: list[Any]
     [
         pytest.param((), {}, "h200.json", id="no-plan"),
         pytest.param((Entry(8, {}, "unheard-of"),), {}, "unheard-of", id="unknown-kernel"),
+        pytest.param(
+            (*PLANS, Entry(128, {"bm": 7}, "noted")),
+            {},
+            "h200.json: noted for 128 tokens: 7",
+            id="a-plan-with-a-rest",
+        ),
+        pytest.param((Entry(8, {"bn": 8}, "noted"),), {}, "bn", id="a-plan-with-an-unknown-number"),
         pytest.param(PLANS, {"num_experts": 9}, "no gpt-oss", id="another-model"),
         pytest.param(PLANS, {"is_lora_enabled": True}, "LoRA", id="lora"),
         pytest.param(
@@ -246,9 +268,14 @@ def test_scales_beyond_float16_are_left_to_vllm(
         pytest.param(padded(checkpoint(), "w2", 32), "its w2 is", id="padded-intermediate-size"),
         pytest.param(padded(checkpoint(), "w13_scale", 2), "its w13_scale is", id="scales"),
         pytest.param(checkpoint() | {"w2_bias": None}, "its w2_bias is None", id="no-bias"),
+        pytest.param(
+            checkpoint() | {"w2_scale": torch.full_like(checkpoint()["w2_scale"], 255)},
+            "a scale of 255 is not a number",
+            id="no-number",
+        ),
     ],
 )
-def test_a_layer_of_another_shape_is_left_to_vllm(
+def test_a_layer_that_cannot_be_laid_out_is_left_to_vllm(
     noted: list[Any], caplog: pytest.LogCaptureFixture, given: dict[str, Any], reason: str
 ) -> None:
     method = build()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,9 +14,9 @@ import pytest
 
 from serving.moe import vllm_plugin
 from serving.moe.spec import GPT_OSS_20B
-from serving.moe.switches import LOG, say_once
+from serving.moe.switches import LOG, Switches, say_once
 from serving.moe.tables import Entry, Machine, Table, TableError, digest
-from serving.moe.vllm_plugin import ChooseByTable, register
+from serving.moe.vllm_plugin import ChooseByTable, plans_here, register
 from tests.moe.test_ogs_flags import ROUTING, Flags, stock
 
 HERE = Machine("NVIDIA H200", 90, "3.6.0", "aaaa", "bbbb")
@@ -142,6 +143,41 @@ def test_a_broken_table_does_not_stop_vllm(caplog: pytest.LogCaptureFixture) -> 
     with caplog.at_level(logging.INFO):
         assert ask(ChooseByTable(stock, lambda: HERE, broken)) == Flags()
     assert "site.json: schema 7" in caplog.text
+
+
+def test_a_table_with_flags_that_cannot_be_set_is_refused_and_another_used(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    wrong = replace(TABLE, name="site.json", flags=(Entry(64, {"w2": {}}),))
+    with caplog.at_level(logging.INFO):
+        assert ask(chooser([wrong])) == Flags()
+        assert ask(chooser([wrong, TABLE])) == TUNED
+    assert [record.getMessage() for record in caplog.records] == [
+        "MoE kernels as vLLM has them: no table; site.json: w13 for 64 tokens has no flags",
+        "MoE flags from h200.json on NVIDIA H200",
+    ]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(RuntimeError("no NVIDIA driver"), id="no-driver"),
+        pytest.param(AssertionError("Torch not compiled with CUDA enabled"), id="torch-for-cpus"),
+        pytest.param(ImportError("no module named triton"), id="no-triton"),
+        pytest.param(PermissionError("/tables"), id="no-right-to-read"),
+    ],
+)
+def test_a_machine_that_cannot_be_asked_does_not_stop_vllm(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    def machine() -> Machine:
+        raise error
+
+    monkeypatch.setattr(vllm_plugin, "this_machine", machine)
+    with caplog.at_level(logging.INFO):
+        assert ask(ChooseByTable(stock, machine, lambda: [TABLE])) == Flags()
+    assert str(error) in caplog.text
+    assert plans_here(Switches("kernels", None), GPT_OSS_20B) == ((), str(error))
 
 
 def test_the_line_goes_where_vllm_shows_it_as_from_the_file_that_decided(
