@@ -13,6 +13,7 @@ import json
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
 from typing import Any
 
 from serving.moe.sass import MOST_SHARED, Report
@@ -56,7 +57,10 @@ def judge(plan: Plan) -> Verdict:
     """Compile a plan's kernels and hold them against the gates."""
     least = 8 if _large(plan) else LEAST_WARPS[plan.kernel]
     kernels = {"decode_sm90": _decode, "wgmma_sm90": _wgmma, "ogs_flags": _flags}
-    compiled = kernels[plan.kernel](plan)
+    try:
+        compiled = kernels[plan.kernel](plan)
+    except plan_faults() as error:  # the plan's own: others are judged all the same
+        return Verdict(plan, [], [f"{type(error).__name__}: {error}"])
     faults = [
         f"{report.name}: {fault}"
         for report, allowed, weights in compiled
@@ -81,6 +85,16 @@ def faults_of(
         each = report.per_eight_weights(weights)
         rules[f"{each:.1f} instructions per 8 weights, {most} allowed"] = each > most
     return [fault for fault, true in rules.items() if true]
+
+
+def plan_faults() -> tuple[type[Exception], ...]:
+    """Return what is raised where a plan is wrong; what is missing on the machine is no such."""
+    known = (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError)
+    if find_spec("triton") is None:
+        return known
+    from triton.errors import TritonError
+
+    return (*known, TritonError)
 
 
 def main() -> None:
