@@ -12,10 +12,12 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -94,10 +96,24 @@ def through_gates(model: str, kernel: str, candidates: Sequence[Params]) -> list
     plans = [{"model": model, "kernel": kernel, "params": each} for each in candidates]
     done = subprocess.run(
         [sys.executable, "-m", "serving.moe.gates"],
-        input=json.dumps(plans), capture_output=True, text=True, check=True,
+        input=json.dumps(plans), env=_surroundings(), stdout=subprocess.PIPE, text=True, check=True,
     )  # fmt: skip
     verdicts = json.loads(done.stdout)
     return [verdict["plan"]["params"] for verdict in verdicts if not verdict["faults"]]
+
+
+def _surroundings() -> dict[str, str]:
+    """Return the environment of a process that compiles, and can import all that this one can.
+
+    vLLM names its copy of triton_kernels in its own process only. The folder of that copy comes
+    last, for others lie beside it.
+    """
+    handed_on = dict(os.environ)  # noqa: TID251 (nothing is read here but the path)
+    handed_on.pop("TRITON_INTERPRET", None)
+    path = [handed_on.get("PYTHONPATH", ""), *sys.path]
+    if name_bundled_kernels() and (bundled := find_spec("triton_kernels")):
+        path += [str(Path(each).parent) for each in bundled.submodule_search_locations or ()]
+    return {**handed_on, "PYTHONPATH": os.pathsep.join(filter(None, path))}
 
 
 def write_table(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +14,42 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from serving.moe.ogs_flags import starting_point
 from serving.moe.spec import BUCKETS, GPT_OSS_20B, GPT_OSS_120B
 from serving.moe.tables import Machine, read_table
 from serving.moe.tune import (
     decode_candidates,
     flag_candidates,
     halve,
+    through_gates,
     wgmma_candidates,
     write_table,
 )
 
 HERE = Machine("NVIDIA H200", 90, "3.6.0", "aaaa", "bbbb")
+BUNDLED = Path(__file__).parents[2] / ".venv-moe/vllm/0.33.0/vllm/third_party/triton_kernels"
+NAMING = """
+import sys
+
+def has_triton_kernels():
+    import vllm.third_party.triton_kernels as bundled
+    sys.modules["triton_kernels"] = bundled
+    return True
+"""
+
+
+@pytest.fixture
+def vllm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Put a vLLM in place whose copy of triton_kernels bears that name in this process only."""
+    for package in (tmp_path / "vllm", tmp_path / "vllm/utils", tmp_path / "vllm/third_party"):
+        package.mkdir()
+        (package / "__init__.py").touch()
+    (tmp_path / "vllm/utils/import_utils.py").write_text(NAMING)
+    shutil.copytree(BUNDLED, tmp_path / "vllm/third_party/triton_kernels")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    for name in [each for each in sys.modules if each.split(".")[0] in ("vllm", "triton_kernels")]:
+        del sys.modules[name]
 
 
 @settings(max_examples=50)
@@ -85,3 +113,17 @@ def test_a_written_table_is_read_back(tmp_path: Path) -> None:
     table = read_table(path)
     assert (table.machine, table.spec, table.measured) == (HERE, GPT_OSS_20B, True)
     assert table.plans[0].params == {"bm": 8}
+
+
+@pytest.mark.moe
+def test_flags_are_judged_where_only_vllm_names_the_kernels_that_they_steer(vllm: None) -> None:
+    start = starting_point(GPT_OSS_20B, 1)
+    stock: dict[str, Any] = {"w13": {}, "w2": {}}
+    assert through_gates("gpt-oss-20b", "ogs_flags", [stock, start]) == [start]
+
+
+@pytest.mark.moe
+def test_a_plan_that_cannot_be_compiled_is_out_and_no_other() -> None:
+    divides, leaves_a_rest, unheard_of = {"bm": 8}, {"bm": 8, "nw13": 7}, {"bn": 8}
+    cuts = [leaves_a_rest, divides, unheard_of]
+    assert through_gates("gpt-oss-20b", "decode_sm90", cuts) == [divides]
