@@ -8,7 +8,7 @@ where the vectors are worthless.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -127,8 +127,5 @@ def _dense(questions: Sequence[GoldenQuestion], space: VectorSpace) -> list[tupl
 
 
 def _answers(question: GoldenQuestion, hits: Sequence[Hit], catalog: Generations) -> bool:
-    of_document = [hit.chunk_id for hit in hits if hit.document_id == question.document_id]
-    if not question.heading:
-        return bool(of_document)
-    paths: Mapping[str, Sequence[str]] = catalog.paths(of_document)
-    return any(question.heading in path for path in paths.values())
+    paths = catalog.paths(question.document_id, [hit.chunk_id for hit in hits])
+    return any(not question.heading or question.heading in path for path in paths)

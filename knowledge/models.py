@@ -371,11 +371,9 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """What the index found: ids and a score, never text; higher scores are better."""
+    """What the index found: an id and a score, never text; higher scores are better."""
 
     chunk_id: str
-    document_id: str
-    revision_id: str
     score: float
 
 

@@ -589,8 +589,8 @@ class Generations(Protocol):
     def stored(self, document_id: str) -> tuple[Document, Revision] | None:
         """Return a document with its live revision, whoever may read it; None when it has none."""
 
-    def paths(self, chunk_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
-        """Return the heading paths of chunks, live or standing by."""
+    def paths(self, document_id: str, chunk_ids: Sequence[str]) -> list[tuple[str, ...]]:
+        """Return the heading paths of those chunks that are a document's, live or standing by."""
 
     def switch_generation(self, number: int) -> int:
         """Make a generation the live one unless documents are behind; return how many are."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import hypot, sqrt
 from statistics import fmean
 
@@ -34,7 +34,7 @@ def by_score(near: Sequence[Hit], sharing: Sequence[Hit], *, words: float, depth
     low = (1 - words) * meant.absent + words * said.absent
     scores = {each: (1 - words) * m + words * s - low for each, (m, s) in sums.items()}
     top = max(scores.values(), default=0.0) or 1.0
-    return _ordered(near, sharing, {each: score / top for each, score in scores.items()})
+    return _ordered(near, {each: score / top for each, score in scores.items()})
 
 
 def by_place(near: Sequence[Hit], sharing: Sequence[Hit], *, k: int = EVEN_K) -> list[Hit]:
@@ -43,7 +43,7 @@ def by_place(near: Sequence[Hit], sharing: Sequence[Hit], *, k: int = EVEN_K) ->
     for hits in (near, sharing):
         for place, hit in enumerate(hits, start=1):
             scores[hit.chunk_id] = scores.get(hit.chunk_id, 0.0) + (k + 1) / (k + place) / 2
-    return _ordered(near, sharing, scores)
+    return _ordered(near, scores)
 
 
 def steps(
@@ -76,11 +76,9 @@ class _Scale:
         return (score - self._mean) / self._deviation
 
 
-def _ordered(near: Sequence[Hit], sharing: Sequence[Hit], scores: dict[str, float]) -> list[Hit]:
-    hits = {hit.chunk_id: hit for hit in (*sharing, *near)}
+def _ordered(near: Sequence[Hit], scores: Mapping[str, float]) -> list[Hit]:
     cosines = {hit.chunk_id: hit.score for hit in near}
-    order = sorted(hits, key=lambda each: (-scores[each], -cosines.get(each, float("-inf")), each))
-    return [
-        Hit(hit.chunk_id, hit.document_id, hit.revision_id, scores[hit.chunk_id])  # replace: slow
-        for hit in map(hits.__getitem__, order)
-    ]
+    order = sorted(
+        scores, key=lambda each: (-scores[each], -cosines.get(each, float("-inf")), each)
+    )
+    return [Hit(each, scores[each]) for each in order]

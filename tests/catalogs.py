@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from multiprocessing.connection import Connection
@@ -103,9 +104,17 @@ def parsed(revision_id: str, whose: Document, text: str) -> tuple[Revision, list
     return revision, chunks
 
 
+@dataclass(frozen=True, slots=True)
+class Placed(Hit):
+    """A hit of which a test knows where it belongs."""
+
+    document_id: str
+    revision_id: str
+
+
 def prepare(
     catalog: SqlCatalog, whose: Document, text: str, terms: Sequence[int] = (1, 2)
-) -> tuple[str, list[Hit]]:
+) -> tuple[str, list[Placed]]:
     """Bring a revision to the brink of visibility; return its id and a hit for each chunk."""
     catalog.ensure_source(FOLDER)
     revision_id = catalog.receive(whose, digest=digest_of(text), versions="v1")
@@ -113,13 +122,13 @@ def prepare(
     catalog.store_parsed(revision, chunks, [terms for _ in chunks])
     catalog.mark(revision_id, RevisionState.EMBEDDED)
     catalog.mark(revision_id, RevisionState.UPSERTED)
-    hits = [Hit(chunk.id, whose.id, revision_id, 1 / (chunk.ordinal + 1)) for chunk in chunks]
+    hits = [Placed(chunk.id, 1 / (chunk.ordinal + 1), whose.id, revision_id) for chunk in chunks]
     return revision_id, hits
 
 
 def publish(
     catalog: SqlCatalog, whose: Document, text: str, terms: Sequence[int] = (1, 2)
-) -> list[Hit]:
+) -> list[Placed]:
     """Make a text the live revision of a document; return a hit for each of its chunks."""
     revision_id, hits = prepare(catalog, whose, text, terms)
     catalog.switch(whose, revision_id)

@@ -87,7 +87,7 @@ class FakeIndex:
         depth = max(self._depth, limit)
         lists = [_best(dense, depth), _best(matched, depth)]
         fused = fuse(lists, weights=[1.0, self._words], k=self._k)
-        return [self._hit(chunk_id, fused[chunk_id]) for chunk_id in _best(fused, limit)]
+        return [Hit(chunk_id, fused[chunk_id]) for chunk_id in _best(fused, limit)]
 
     def search_each(
         self, embedding: Embedding, access: AccessFilter, *, limit: int
@@ -97,8 +97,8 @@ class FakeIndex:
         sparse = {p.chunk_id: overlap(embedding.sparse, p.embedding.sparse) for p in allowed}
         matched = {chunk_id: score for chunk_id, score in sparse.items() if score > 0}
         return (
-            [self._hit(chunk_id, dense[chunk_id]) for chunk_id in _best(dense, limit)],
-            [self._hit(chunk_id, matched[chunk_id]) for chunk_id in _best(matched, limit)],
+            [Hit(chunk_id, dense[chunk_id]) for chunk_id in _best(dense, limit)],
+            [Hit(chunk_id, matched[chunk_id]) for chunk_id in _best(matched, limit)],
         )
 
     def count(self, revision_id: str | None = None) -> int:
@@ -125,10 +125,6 @@ class FakeIndex:
 
     def close(self) -> None:
         pass
-
-    def _hit(self, chunk_id: str, score: float) -> Hit:
-        point = self.points[chunk_id]
-        return Hit(chunk_id, point.document_id, point.revision_id, score)
 
 
 def fuse(

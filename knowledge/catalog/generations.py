@@ -99,11 +99,15 @@ class SqlGenerations:
             document = to_document(row, *labels_of(connection, row.id))
             return document, _revision(connection, row.live_revision)
 
-    def paths(self, chunk_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
-        """Return the heading paths of chunks, live or standing by."""
-        statement = select(chunks.c.id, chunks.c.heading).where(chunks.c.id.in_(chunk_ids))
+    def paths(self, document_id: str, chunk_ids: Sequence[str]) -> list[tuple[str, ...]]:
+        """Return the heading paths of those chunks that are a document's, live or standing by."""
+        statement = (
+            select(chunks.c.heading)
+            .join(revisions)
+            .where(revisions.c.document_id == document_id, chunks.c.id.in_(chunk_ids))
+        )
         with self._database.reading() as connection:
-            return {row.id: row.heading for row in connection.execute(statement)}
+            return [row.heading for row in connection.execute(statement)]
 
     def stand_by(self, revision_id: str, number: int) -> None:
         """Let a complete revision wait for its generation; a former one of it there is dead.

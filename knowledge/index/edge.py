@@ -74,11 +74,11 @@ class EdgeIndex:
             limit=limit + shape.TIES,
             query=query,
             filter=allowed,
-            with_payload=list(shape.RETURNED),
+            with_payload=False,  # it would take half of the time
         )
         with _edge_errors("search"):
             found = self._shard.query(request)
-        return shape.best((shape.hit(each.id, each.score, each.payload) for each in found), limit)
+        return shape.best((shape.hit(each.id, each.score) for each in found), limit)
 
     def count(self, revision_id: str | None = None) -> int:
         """Return how many points of a revision, or in all, are stored."""

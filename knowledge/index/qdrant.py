@@ -108,7 +108,7 @@ class QdrantIndex:
                 using=name,
                 filter=allowed,
                 limit=limit + shape.TIES,
-                with_payload=list(shape.RETURNED),
+                with_payload=False,
                 params=_precision(name, self._layout),
             )
             for name, query in _queries(embedding)
@@ -116,9 +116,7 @@ class QdrantIndex:
         with _qdrant_errors("search"):
             replies = self._client.query_batch_points(self._collection, requests)
         found = [
-            shape.best(
-                (shape.hit(each.id, each.score, each.payload) for each in reply.points), limit
-            )
+            shape.best((shape.hit(each.id, each.score) for each in reply.points), limit)
             for reply in replies
         ]
         return found[0], found[1] if len(found) > 1 else []

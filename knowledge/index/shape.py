@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final, TypeVar, cast
+from dataclasses import dataclass
+from itertools import starmap
+from typing import Final, TypeVar, cast
 
 from knowledge.access import AccessFilter
 from knowledge.models import Document, Hit, Point
@@ -29,9 +30,6 @@ FILTERED: Final = (ACCESS, COLLECTION, DOCUMENT, REVISION, SOURCE, TYPE, LANGUAG
 
 RANGED: Final = (DATE,)
 """Payload fields that filters compare with numbers; each has a float index."""
-
-RETURNED: Final = (DOCUMENT, REVISION)
-"""Payload fields that a hit is made of."""
 
 TIES: Final = 8
 """So many more hits are asked for than wanted. Places often add up to the same score, and the
@@ -110,10 +108,9 @@ def dates(access: AccessFilter) -> tuple[float | None, float | None] | None:
     return since.timestamp() if since else None, until.timestamp() if until else None
 
 
-def hit(chunk_id: object, score: float, stored: Mapping[str, Any] | None) -> Hit:
+def hit(chunk_id: object, score: float) -> Hit:
     """Make a hit from what a store returns."""
-    found = stored or {}
-    return Hit(str(chunk_id), str(found[DOCUMENT]), str(found[REVISION]), float(score))
+    return Hit(str(chunk_id), float(score))
 
 
 def dense(stored: object) -> tuple[float, ...]:
@@ -132,14 +129,12 @@ def fused(lists: Sequence[Sequence[Hit]], fusion: Fusion, limit: int) -> list[Hi
 
     Not by the store: it places equal hits by chance, and so by what else it holds.
     """
-    hits: dict[str, Hit] = {}
     scores: dict[str, float] = {}
     for found, weight in zip(lists, fusion.weights(len(lists)), strict=True):
         for place, each in enumerate(found):
-            hits[each.chunk_id] = each
             share = 1 / ((place + 1) / weight + fusion.k - 1)
             scores[each.chunk_id] = scores.get(each.chunk_id, 0.0) + share
-    return best((replace(hits[key], score=score) for key, score in scores.items()), limit)
+    return best(starmap(Hit, scores.items()), limit)
 
 
 def batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:

@@ -18,7 +18,16 @@ from ingest.rebuild import Missing, missing, rebuild
 from knowledge.access import AccessFilter
 from knowledge.errors import IndexUnavailable
 from knowledge.index.edge import EdgeIndex
-from knowledge.models import EVERYONE, Document, Embedding, Outcome, Point, Principal, SparseVector
+from knowledge.models import (
+    EVERYONE,
+    Document,
+    Embedding,
+    Outcome,
+    Point,
+    Principal,
+    SparseVector,
+    derive_id,
+)
 from knowledge.settings import ROOT
 from tests.catalogs import FOLDER, document, prepare
 from tests.fakes import FakeEmbedder, FakeIndex
@@ -227,11 +236,12 @@ def test_rights_are_those_of_now_and_nothing_invisible_comes_back(site: Site) ->
 
 
 def _reachable(site: World, token: str) -> set[str]:
-    """Return the revisions that the index alone shows to a holder of the token."""
+    """Return the revisions of which the index alone shows a holder of the token the first chunk."""
     (dense,) = site.embedder.embed(["document"])
     embedding = Embedding(dense, SparseVector((), ()))
     hits = site.index.search(embedding, AccessFilter(frozenset({token})), limit=500)
-    return {hit.revision_id for hit in hits}
+    shown = {hit.chunk_id for hit in hits}
+    return {each for each in site.catalog.live_chunks() if derive_id(each, "0") in shown}
 
 
 @pytest.mark.parametrize("sound", [True, False])

@@ -237,7 +237,7 @@ def test_documents_narrow_the_search_under_both_keys(shelf: Shelf) -> None:
         assert [passage.document.id for passage in found] == expected
     context = retriever.retrieve(Question("canteen", document_ids=(secret,)), ANN)
     assert context.passages == ()
-    hits = [Hit(each, "", "", 1.0) for each in shelf.index.points]
+    hits = [Hit(each, 1.0) for each in shelf.index.points]
     kept = shelf.catalog.passages(hits, ANN, document_ids=[secret])
     assert kept == []  # the catalog narrows too, whatever the index brings
 

@@ -25,12 +25,13 @@ from knowledge.access import access_filter
 from knowledge.catalog.store import SqlCatalog
 from knowledge.errors import IndexUnavailable
 from knowledge.index.edge import EdgeIndex
-from knowledge.models import Document, Embedding, Generation, Hit, Principal, Span
+from knowledge.models import Document, Embedding, Generation, Principal, Span
 from knowledge.ports import Index
 from knowledge.settings import Settings
 from serving import schemas
 from serving.auth import Gate
 from serving.keys import KeyRing
+from tests.catalogs import Placed
 from tests.fakes import passage
 from tests.house import QuickHouse, bearer
 
@@ -106,7 +107,7 @@ class Paper:
     tags: set[str] = field(default_factory=set)
     source: str = ""
     live: bool = True
-    hits: list[Hit] = field(default_factory=list)
+    hits: list[Placed] = field(default_factory=list)
     """Of its present revision."""
 
 
@@ -125,7 +126,7 @@ class World:
         self.folder = folder
         self.ring = Ring()
         self.papers: dict[str, Paper] = {}
-        self.former: list[Hit] = []
+        self.former: list[Placed] = []
         """Of revisions that are no longer live."""
         self.versions = 0
         self.late = False
@@ -183,7 +184,7 @@ class World:
         document, revision = found
         paper.source = document.source_id
         chunks = self.house.catalog.chunk_texts(revision.id)
-        paper.hits = [Hit(chunk.id, document_id, revision.id, 1.0) for chunk, _ in chunks]
+        paper.hits = [Placed(chunk.id, 1.0, document_id, revision.id) for chunk, _ in chunks]
         self.papers[document_id] = paper
 
     def set_access(self, chance: Random) -> None:
@@ -396,7 +397,7 @@ def own(world: World, chance: Random, user: str) -> str | None:
 
 def neighbours(world: World, chance: Random, user: str) -> str | None:
     """Ask for what stands around a passage that somebody has heard of."""
-    hits = [*world.former, *(hit for paper in world.papers.values() for hit in paper.hits)]
+    hits = everything(world)
     if not hits:
         return None
     hit, who = chance.choice(hits), world.ring.principal(user)
@@ -430,6 +431,11 @@ def agent(world: World, chance: Random, user: str) -> str | None:
     return shown(world, user, {}, known, set(MARK.findall(said)), exact=False)
 
 
+def everything(world: World) -> list[Placed]:
+    """Return all passages that there ever were."""
+    return [*world.former, *(hit for paper in world.papers.values() for hit in paper.hits)]
+
+
 def first_key(world: World, chance: Random, user: str) -> str | None:
     """Look at what the index alone would give away; a late one may give too much."""
     if world.late:
@@ -446,13 +452,14 @@ def first_key(world: World, chance: Random, user: str) -> str | None:
         filters=schemas.filters(asked.get("filters")),
     )
     hits = house.index.search(Embedding(dense, sparse), access, limit=100)
-    return shown(world, user, asked, {hit.document_id for hit in hits}, set(), exact=True)
+    whose = {hit.chunk_id: hit.document_id for hit in everything(world)}
+    return shown(world, user, asked, {whose[hit.chunk_id] for hit in hits}, set(), exact=True)
 
 
 def second_key(world: World, chance: Random, user: str) -> str | None:
     """Hand the catalog all passages there ever were, as an index without any filter would."""
     asked = anything(world, chance)
-    hits = [*world.former, *(hit for paper in world.papers.values() for hit in paper.hits)]
+    hits = everything(world)
     passages = world.house.catalog.passages(
         hits,
         world.ring.principal(user),

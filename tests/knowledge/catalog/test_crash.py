@@ -54,7 +54,7 @@ def check(url: str, acknowledged: int) -> list[str]:
             wrong.append(f"{acknowledged} was acknowledged, {revision.text[:6]} is live")
         if catalog.counts().revisions.get("live") != 1:
             wrong.append(f"states are {catalog.counts().revisions}")
-        hits = [Hit(derive_id(revision.id, str(number)), "", "", 1.0) for number in range(CHUNKS)]
+        hits = [Hit(derive_id(revision.id, str(number)), 1.0) for number in range(CHUNKS)]
         texts = [passage.text for passage in catalog.passages(hits, ALICE)]
         if "".join(texts) != revision.text or len(revision.text) != CHUNKS * CHUNK:
             wrong.append(f"passages are {texts}")

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from knowledge.catalog import library
 from knowledge.catalog.store import SqlCatalog
-from knowledge.models import EVERYONE, UNFILTERED, Document, Filters, Hit
-from tests.catalogs import ALICE, FOLDER, document, publish
+from knowledge.models import EVERYONE, UNFILTERED, Document, Filters
+from tests.catalogs import ALICE, FOLDER, Placed, document, publish
 
 NOON = datetime(2026, 3, 3, 12, tzinfo=UTC)
 MOMENTS = [None, NOON, NOON + timedelta(microseconds=1)]
@@ -51,7 +51,7 @@ FILTERS = st.builds(
 
 
 def test_lists_and_passages_fit_the_same_filters(catalog: SqlCatalog) -> None:
-    hits: list[Hit] = []
+    hits: list[Placed] = []
     with catalog.transaction():
         for each in papers():
             hits += publish(catalog, each, "Twenty characters…")

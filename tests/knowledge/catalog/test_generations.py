@@ -6,8 +6,8 @@ import pytest
 
 from knowledge.catalog.store import SqlCatalog
 from knowledge.errors import IngestError
-from knowledge.models import Document, Generation, GenerationState, Hit, RevisionState
-from tests.catalogs import ALICE, digest_of, document, parsed, prepare, publish
+from knowledge.models import Document, Generation, GenerationState, RevisionState
+from tests.catalogs import ALICE, Placed, digest_of, document, parsed, prepare, publish
 
 FIRST, SECOND, THIRD = (document(f"{n}.md") for n in range(3))
 
@@ -18,17 +18,17 @@ def begin(catalog: SqlCatalog, state: GenerationState = GenerationState.BUILDING
     )
 
 
-def stand(catalog: SqlCatalog, whose: Document, text: str, number: int) -> list[Hit]:
+def stand(catalog: SqlCatalog, whose: Document, text: str, number: int) -> list[Placed]:
     """Give the document a second revision, of the same bytes, that stands by."""
     revision_id = catalog.receive(whose, digest=digest_of(text), versions="v2")
     revision, chunks = parsed(revision_id, whose, text)
     catalog.store_parsed(revision, chunks, [(1, 2) for _ in chunks])
     catalog.mark(revision_id, RevisionState.UPSERTED)
     catalog.stand_by(revision_id, number)
-    return [Hit(chunk.id, whose.id, revision_id, 1.0) for chunk in chunks]
+    return [Placed(chunk.id, 1.0, whose.id, revision_id) for chunk in chunks]
 
 
-def seen(catalog: SqlCatalog, hits: list[Hit]) -> list[str]:
+def seen(catalog: SqlCatalog, hits: list[Placed]) -> list[str]:
     return [passage.text for passage in catalog.passages(hits, ALICE)]
 
 
@@ -129,7 +129,8 @@ def test_what_stands_by_is_not_taken_for_unfinished(catalog: SqlCatalog) -> None
     hits = stand(catalog, FIRST, "first text", new.number)
     assert catalog.abandon(untouched_for=timedelta(0)) == 0
     assert catalog.dead() == []
-    assert list(catalog.paths([hits[0].chunk_id]).values()) == [("Top", "Sub")]
+    assert catalog.paths(hits[0].document_id, [hits[0].chunk_id]) == [("Top", "Sub")]
+    assert catalog.paths("another", [hits[0].chunk_id]) == []
 
 
 def test_a_stored_document_comes_with_its_text_and_blocks(catalog: SqlCatalog) -> None:

@@ -334,4 +334,4 @@ def test_a_chunk_id_belongs_to_one_revision(catalog: SqlCatalog) -> None:
     with pytest.raises(Exception, match=r"(?i)unique"):
         catalog.store_parsed(revision, [stolen], [[]])
 
-    assert catalog.passages([Hit(stolen.id, "", "", 1.0)], ALICE)[0].document.uri == "a"
+    assert catalog.passages([Hit(stolen.id, 1.0)], ALICE)[0].document.uri == "a"

@@ -43,7 +43,7 @@ def test_passages_keep_the_order_of_the_hits_and_count_ranks_without_gaps(
     catalog: SqlCatalog,
 ) -> None:
     hits = publish(catalog, document(), TEXT)
-    unknown = Hit("no such chunk", "x", "y", 9.0)
+    unknown = Hit("no such chunk", 9.0)
 
     found = catalog.passages([hits[2], unknown, hits[0], hits[2]], ALICE)
 
@@ -101,15 +101,6 @@ def test_a_revision_that_is_not_yet_or_no_longer_live_gives_no_passages(
     assert len(catalog.passages(new, ALICE)) == len(new)
 
 
-def test_the_index_is_not_believed_about_whose_chunk_it_is(catalog: SqlCatalog) -> None:
-    secret = publish(catalog, document("secret", access=frozenset({"u:bob"})), TEXT)
-    public = publish(catalog, document("public"), TEXT)
-    lie = replace(secret[0], document_id=public[0].document_id, revision_id=public[0].revision_id)
-
-    assert catalog.passages([lie], ALICE) == []
-    assert catalog.passages([lie], BOB)[0].document.uri == "secret"
-
-
 def _with_blocks(catalog: SqlCatalog, *spans: tuple[int, int]) -> tuple[Document, str, list[Hit]]:
     """Publish a text with these blocks, in this order; a chunk is twenty characters."""
     catalog.ensure_source(FOLDER)
@@ -122,7 +113,7 @@ def _with_blocks(catalog: SqlCatalog, *spans: tuple[int, int]) -> tuple[Document
     )
     catalog.store_parsed(replace(made, blocks=blocks), chunks, [[] for _ in chunks])
     catalog.switch(owner, revision_id)
-    return owner, revision_id, [Hit(each.id, owner.id, revision_id, 1.0) for each in chunks]
+    return owner, revision_id, [Hit(each.id, 1.0) for each in chunks]
 
 
 @pytest.mark.parametrize(

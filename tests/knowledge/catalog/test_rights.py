@@ -12,8 +12,8 @@ from sqlalchemy import bindparam, select
 from knowledge.catalog import library
 from knowledge.catalog.schema import chunks, documents, revisions
 from knowledge.catalog.store import SqlCatalog
-from knowledge.models import EVERYONE, Document, Hit, Principal
-from tests.catalogs import ALICE, BOB, document, prepare, publish
+from knowledge.models import EVERYONE, Document, Principal
+from tests.catalogs import ALICE, BOB, Placed, document, prepare, publish
 
 TEXT = "Travel is booked by the office. Receipts are due within ten days."
 TOKENS = [EVERYONE, "u:alice", "u:bob", "g:legal", "g:board"]
@@ -117,8 +117,8 @@ class World:
 
     def __init__(self) -> None:
         self.live: dict[str, Document] = {}
-        self.current: dict[str, list[Hit]] = {}
-        self.every_hit: list[Hit] = []
+        self.current: dict[str, list[Placed]] = {}
+        self.every_hit: list[Placed] = []
 
     def play(self, catalog: SqlCatalog, steps: list[tuple[object, ...]]) -> None:
         with catalog.transaction():

@@ -25,9 +25,9 @@ from knowledge.catalog.overview import Counts
 from knowledge.catalog.schema import metadata
 from knowledge.catalog.store import SqlCatalog
 from knowledge.errors import CatalogUnavailable, ConfigurationError
-from knowledge.models import Document, Hit, JobState, Passage, SubmissionState
+from knowledge.models import Document, JobState, Passage, SubmissionState
 from knowledge.ports import Ledger, Library, Outbox
-from tests.catalogs import ALICE, CHUNK, FOLDER, document, prepare, publish, upload
+from tests.catalogs import ALICE, CHUNK, FOLDER, Placed, document, prepare, publish, upload
 
 TEXT = "Travel is booked by the office. Receipts are due within ten days."
 
@@ -314,7 +314,7 @@ def _is_whole(found: list[Passage]) -> bool:
 
 
 def _replace_for_seconds(
-    seconds: float, catalog: SqlCatalog, owners: list[Document], history: dict[str, list[Hit]]
+    seconds: float, catalog: SqlCatalog, owners: list[Document], history: dict[str, list[Placed]]
 ) -> None:
     until = time.monotonic() + seconds
     version = 0
