@@ -18,12 +18,17 @@ from torch import Tensor
 
 from serving.moe.dispatch import KERNELS
 from serving.moe.layout import pack
-from serving.moe.reference import MoEWeights, draw_weights, moe
+from serving.moe.reference import MoEWeights, draw_weights, moe, relative_l2, route
 from serving.moe.spec import BUCKETS, MoESpec
 from serving.moe.tables import Machine, own_digest
 
 Block = Callable[[Tensor], Tensor]
 Load = Callable[[MoEWeights, MoESpec], Block]
+Params = dict[str, Any]
+Laid = Callable[[Params], Block]
+"""A layer in a kernel's order: from a plan, that is a kernel with its parameters, to the block."""
+MOST_ERROR, MOST_ERROR_OF_OTHERS = 2e-3, 5e-3
+"""Of the block, relative L2: ours keep float16 in between and round once, others bfloat16."""
 ROUTINGS = ("uniform", "zipf", "worst")
 TOY = MoESpec("toy", experts=6, hidden=64, intermediate=64, layers=2)
 
@@ -63,9 +68,47 @@ def draw_layer(stage: Stage, number: int, tokens: int, routing: str) -> tuple[Mo
     """
     weights = draw_weights(stage.spec, seed=number, device=stage.device)
     bias = _bias(routing, stage.spec, number).to(weights.router_bias)
+    return replace(weights, router_bias=bias), draw_tokens(stage, number, tokens)
+
+
+def draw_tokens(stage: Stage, number: int, tokens: int) -> Tensor:
+    """Return what goes into a layer."""
     draw = torch.Generator(device=stage.device).manual_seed(1000 + number)
     x = torch.randn(tokens, stage.spec.hidden, generator=draw, device=stage.device)
-    return replace(weights, router_bias=bias), x.bfloat16()
+    return x.bfloat16()
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What goes into a layer, and what must come out for some of the tokens."""
+
+    x: Tensor
+    places: list[int]
+    wanted: tuple[Tensor, Tensor]
+
+    def error(self, block: Block) -> float:
+        """Return how far a block is from the oracle; not a number where its output is not."""
+        got = block(self.x)[self.places]
+        return min(relative_l2(got, wanted) for wanted in self.wanted)
+
+
+def ask_oracle(x: Tensor, weights: MoEWeights, spec: MoESpec) -> Sample:
+    """Sample the ends, the middle and the last tile; with exact logits, and with rounded ones.
+
+    vLLM rounds logits to bfloat16 before any kernel has them. That alone moves an output by half a
+    percent, by far more where logits are large, and is no fault of the kernel.
+    """
+    ids = route(x.float(), weights, spec)[1]
+    last_tile = int((ids == ids.max()).any(1).nonzero()[-1])
+    places = sorted({0, len(x) // 2, last_tile, len(x) - 1})
+    exact = moe(x[places], weights, spec, torch.float64).output
+    logits = torch.nn.functional.linear(x, weights.router, weights.router_bias)
+    blind = replace(weights, router=torch.zeros_like(weights.router))
+    rounded = [
+        moe(x[[place]], replace(blind, router_bias=logits[place]), spec, torch.float64).output
+        for place in places
+    ]
+    return Sample(x, places, (exact, torch.cat(rounded)))
 
 
 class Rehearsal:
@@ -161,13 +204,37 @@ def load_stub(weights: MoEWeights, spec: MoESpec) -> Block:
 
 def load_ours(kernel: str, params: Mapping[str, Any]) -> Load:
     """Return how to load one of our kernels with one plan."""
+    plan = {"kernel": kernel, "params": params}
+    return lambda weights, spec: lay_out_ours(weights, spec)(plan)
 
-    def load(weights: MoEWeights, spec: MoESpec) -> Block:
-        packed, run = pack(weights), KERNELS[kernel]
-        out = torch.bfloat16 if packed.w13.is_cuda else torch.float32  # the interpreter truncates
+
+def lay_out_ours(weights: MoEWeights, spec: MoESpec) -> Laid:
+    """Pack a layer once for all plans of all our kernels."""
+    packed = pack(weights)
+    out = torch.bfloat16 if packed.w13.is_cuda else torch.float32  # the interpreter truncates
+
+    def with_plan(plan: Params) -> Block:
+        run, params = KERNELS[plan["kernel"]], plan["params"]
         return lambda x: run(x, packed, spec, params, out, None)
 
-    return load
+    return with_plan
+
+
+def lay_out_stock(weights: MoEWeights, spec: MoESpec) -> Laid:
+    """Lay a layer out once for vLLM's kernel, which looks its flags up whenever it is launched."""
+    from serving.moe.peers.triton_kernels import load_with
+
+    flags: dict[str, Mapping[str, int]] = {}
+    block = load_with(flags)(weights, spec)
+
+    def with_plan(plan: Params) -> Block:
+        def run(x: Tensor) -> Tensor:
+            flags.update(plan["params"])
+            return block(x)
+
+        return run
+
+    return with_plan
 
 
 def _bias(routing: str, spec: MoESpec, seed: int) -> Tensor:
