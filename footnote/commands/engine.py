@@ -24,6 +24,7 @@ from serving.engine.sums import Tell, verify, write
 from serving.engine.weights import Finding, examine
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+IN_CONTAINER = "docker compose run --rm --entrypoint python3 vllm -m serving.moe.tune"
 
 
 @app.command(
@@ -186,16 +187,17 @@ def tune(
 ) -> None:
     """Find the fastest MoE kernels for this machine's GPU.
 
-    Needs Triton and the GPU, and the GPU to itself: stop vLLM first. Writes a table that vLLM's
-    plugin uses from its next start on, as long as device and versions stay what they are.
+    Needs vLLM, for whose kernels and Triton the table holds, and the GPU to itself: stop the server
+    first. Without vLLM here, prints the command that tunes in its container. vLLM's plugin uses the
+    table from its next start on, as long as device and versions stay what they are.
     """
-    missing = [name for name in ("torch", "triton") if find_spec(name) is None]
-    if missing:
+    asked = ["--dry"] if dry else ["--model", model]
+    needed = ("torch", "triton") if dry else ("torch", "triton", "vllm")
+    if missing := [name for name in needed if find_spec(name) is None]:
         raise ConfigurationError(
-            f"{' and '.join(missing)} is not installed here; docs/moe.md shows how to tune "
-            "inside vLLM's container"
+            f"{' and '.join(missing)} is not installed here, but in vLLM's container (docs/moe.md):"
+            f" {IN_CONTAINER} {shlex.join(asked)} --out /tables"
         )
-    command = [sys.executable, "-m", "serving.moe.tune", "--out", str(out)]
-    command += ["--dry"] if dry else ["--model", model]
+    command = [sys.executable, "-m", "serving.moe.tune", *asked, "--out", str(out)]
     done = subprocess.run(command, check=False)  # noqa: S603 (a process of its own: no import)
     raise typer.Exit(done.returncode)

@@ -38,7 +38,6 @@ from serving.moe.stages import (
     Gpu,
     Laid,
     Params,
-    Rehearsal,
     Sample,
     Stage,
     ask_oracle,
@@ -46,6 +45,7 @@ from serving.moe.stages import (
     draw_tokens,
     lay_out_ours,
     lay_out_stock,
+    rehearse,
 )
 from serving.moe.tables import SCHEMA, Machine
 from serving.moe.vllm_plugin import name_bundled_kernels
@@ -238,7 +238,7 @@ class Point:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Tune one model and write its table."""
     options = _parser().parse_args(arguments)
-    stage: Stage = Rehearsal() if options.dry else Gpu(SPECS[options.model])
+    stage: Stage = rehearse() if options.dry else Gpu(SPECS[options.model])
     lists = ["plans"] if options.dry or not name_bundled_kernels() else ["plans", "flags"]
     asked = {
         (tokens, name): candidates(stage.spec, tokens, name, dry=options.dry)

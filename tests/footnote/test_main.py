@@ -89,13 +89,17 @@ def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
     assert not heavy & set(loaded)
 
 
-def test_tuning_without_triton_says_where_it_can_be_done(
+def test_tuning_without_vllm_says_how_to_do_it_in_its_container(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = _fails(["engine", "tune", "--out", str(tmp_path)], capsys)
-    assert "triton is not installed here" in said
-    assert "docs/moe.md" in said
+    assert "triton and vllm is not installed here" in said
+    command = said[said.index("docker compose run") :].strip()
+    assert command.endswith("--model gpt-oss-20b --out /tables")
+    assert f"\n{command}\n" in (ROOT / "docs" / "moe.md").read_text()
     assert not list(tmp_path.iterdir())
+    rehearsal = _fails(["engine", "tune", "--dry", "--out", str(tmp_path)], capsys)
+    assert "footnote: triton is not installed here" in rehearsal
 
 
 @pytest.fixture

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,7 +56,8 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:Conversion of an array:DeprecationWarning"  # Triton's interpreter
 )
 HERE = Machine("NVIDIA H200", 90, "3.6.0", "aaaa", "bbbb")
-BUNDLED = Path(__file__).parents[2] / ".venv-moe/vllm/0.33.0/vllm/third_party/triton_kernels"
+ROOT = Path(__file__).resolve().parents[2]
+BUNDLED = ROOT / ".venv-moe/vllm/0.33.0/vllm/third_party/triton_kernels"
 NAMING = """
 import sys
 
@@ -296,3 +299,24 @@ def test_layers_are_packed_once_and_what_was_found_is_kept(
     table = read_table(tmp_path / "rehearsal.toy.json")
     assert [plan.m_max for plan in table.plans] == [2, 3]
     assert len(packed) == TOY.layers
+
+
+@pytest.mark.moe
+def test_the_command_line_rehearses_the_tuner(tmp_path: Path) -> None:
+    """Of two environments: Footnote's command line, and before it on the path Triton."""
+    triton = Path(torch.__file__).parents[1]
+    done = subprocess.run(
+        [ROOT / ".venv/bin/python", "-m", "footnote", "engine", "tune", "--dry", "--out", tmp_path],
+        env={
+            "PYTHONPATH": f"{ROOT}:{triton}",
+            "PATH": os.defpath,
+            "HOME": str(tmp_path / "home"),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    table = read_table(tmp_path / "rehearsal.toy.json")
+    assert [plan.m_max for plan in table.plans] == [1, 3]
