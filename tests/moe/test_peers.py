@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from serving.moe.bench import PEERS, Row, _left_out, pairs, ratio_to_best_peer
+from serving.moe.bench import PEERS, Contender, Row, _left_out, pairs, ratio_to_best_peer
 from serving.moe.mxfp4 import dequantise, unpack_nibbles
 from serving.moe.peers import humming, marlin, missing
 from serving.moe.reference import draw_weights, moe, relative_l2, swiglu
@@ -188,23 +188,31 @@ def test_ours_is_measured_beside_each_peer_or_alone() -> None:
     def load(*_: Any) -> Any:
         return None
 
-    peers = dict.fromkeys(PEERS, load)
-    beside = pairs(load, peers, {"marlin"})
+    ours, peers = Contender(load, "portable"), dict.fromkeys(PEERS, Contender(load, "stub"))
+    beside = pairs(ours, peers, {"marlin"})
     assert [set(each) for each in beside] == [
         {"ours", "vllm-default"}, {"ours", "flags"}, {"ours", "humming"},
     ]  # fmt: skip
-    assert pairs(load, peers, PEERS) == [{"ours": load}]
+    assert pairs(ours, peers, PEERS) == [{"ours": ours}]
 
 
-def test_the_ratio_is_to_the_best_peer_and_to_what_we_took_beside_it() -> None:
-    def row(name: str, beside: str, us: float, tokens: int = 1) -> Row:
-        return Row(name, beside, tokens, "uniform", us, 0.0, 1.0, 1.0 / us, 0.0, True)
+def test_the_ratio_is_to_the_best_right_peer_and_to_what_we_took_beside_it() -> None:
+    def row(name: str, beside: str, us: float, tokens: int = 1, *, right: bool = True) -> Row:
+        return Row(
+            name=name, beside=beside, kernel="", params={}, table="", tokens=tokens,
+            routing="uniform", us=us, spread=0.0, floor_us=1.0, fraction=1.0 / us, error=0.0,
+            right=right, repeats_bitwise=True,
+        )  # fmt: skip
 
     rows = [
         row("ours", "marlin", 10), row("marlin", "ours", 12),
         row("ours", "humming", 20), row("humming", "ours", 22),
         row("ours", "marlin", 5, tokens=8), row("marlin", "ours", 4, tokens=8),
     ]  # fmt: skip
-    assert ratio_to_best_peer(rows, "ours") == {
+    wrong = [
+        row("ours", "flags", 10), row("flags", "ours", 1, right=False),
+        row("ours", "humming", 1, tokens=8, right=False), row("humming", "ours", 2, tokens=8),
+    ]  # fmt: skip
+    assert ratio_to_best_peer([*rows, *wrong], "ours") == {
         "1/uniform": pytest.approx(1.1), "8/uniform": pytest.approx(0.8),
     }  # fmt: skip
