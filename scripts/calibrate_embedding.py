@@ -19,7 +19,9 @@ from knowledge.embedding import weights
 from knowledge.embedding.minilm import MiniLm
 
 DRAWN = 32
-STANDS_OUT = 3.0
+STANDS_OUT = 2.0
+LEAST = 1.1
+APART = 2
 WIDTH = 384
 
 
@@ -57,14 +59,19 @@ def _watch(product: torch.nn.Linear) -> dict[str, torch.Tensor]:
 
 
 def _range(low: torch.Tensor, high: torch.Tensor) -> list[object]:
-    """Return low, high, and by what the few channels that stand out are divided first."""
+    """Return a `Range` as JSON; it holds all but the few channels that stand out."""
     reach = torch.maximum(-low, high)
     shrink = (reach / (STANDS_OUT * reach.median())).clamp(min=1)
+    apart: list[int] = []
     if len(low) > WIDTH:  # comes rounded out of the product before it, where nothing can be divided
         shrink = torch.ones_like(shrink)
+        apart = reach.topk(APART).indices.tolist()
+        reach[apart] = 0
+    low, high = low.clamp(min=-reach), high.clamp(max=reach)
+    shrink[shrink < LEAST] = 1
     few = {str(channel): round(by, 3) for channel, by in enumerate(shrink.tolist()) if by > 1}
     edges = (low / shrink).min().item(), (high / shrink).max().item()
-    return [*(round(edge, 4) for edge in edges), few]
+    return [*(round(edge, 4) for edge in edges), few, apart]
 
 
 def _drawn(corpus: Path) -> list[str]:

@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
+from itertools import chain
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Response, Security
@@ -43,13 +45,15 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.state.agents = Endpoint(services)
     app.include_router(_public())
-    app.include_router(_guarded(services))
+    kept, talked = services.sources is not None, services.archive is not None
+    app.include_router(_guarded(kept=kept, talked=talked, operated=services.operator))
     app.router.routes.append(app.state.agents.route)
     app.add_middleware(Doorman, services=services)
     install(app)
     return app
 
 
+@cache
 def _public() -> APIRouter:
     router = APIRouter()
     down: Responses = {503: {"model": schemas.HealthOut, "description": "A part is unavailable"}}
@@ -62,12 +66,13 @@ def _public() -> APIRouter:
     return router
 
 
-def _guarded(services: Services) -> APIRouter:
+@cache
+def _guarded(*, kept: bool, talked: bool, operated: bool) -> APIRouter:
+    """Make the routes once for all apps of a process; they find their services by the request."""
     bearer = HTTPBearer(auto_error=False, description="An API key: fn_<id>_<secret>")
     router = APIRouter(route_class=Guarded, dependencies=[Security(bearer)])
-    kept = SOURCES_TABLE if services.sources else ()
-    talked = ARCHIVE_TABLE if services.archive else ()
-    for row in TABLE + talked + kept + (OPERATOR_TABLE if services.operator else ()):
+    tables = (ARCHIVE_TABLE, talked), (SOURCES_TABLE, kept), (OPERATOR_TABLE, operated)
+    for row in chain(TABLE, *(table for table, is_served in tables if is_served)):
         router.add_api_route(
             row.path,
             row.endpoint,

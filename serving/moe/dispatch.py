@@ -64,6 +64,19 @@ def find_plans(
     return (), "; ".join(refused[-3:])
 
 
+def why_unfit(plan: Entry, spec: MoESpec) -> str | None:
+    """Say why a plan cannot be run: to be asked before serving, where it would be an error."""
+    if plan.kernel not in KERNELS:
+        return f"no kernel is called {plan.kernel}"
+    try:
+        cut = import_module(f"serving.moe.kernels.{plan.kernel}").Plan(**plan.params)
+        if hasattr(cut, "check"):
+            cut.check(spec)
+    except (ImportError, TypeError, ValueError, ZeroDivisionError) as error:
+        return f"{plan.kernel} for {plan.m_max} tokens: {error}"
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Dispatcher:
     """Computes the block with the plan of a number of tokens."""

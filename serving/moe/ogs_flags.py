@@ -21,6 +21,7 @@ BLOCKS = (16, 32, 64, 128)
 """Rows per tile for which the routing step prepares tile lists."""
 HANDSHAKE = {"block_n": 256, "block_k": 128, "num_warps": 8}
 """Fixed by the order in which vLLM lays out the scales; another order gets stock flags."""
+SETTABLE = {"block_m", "num_stages", "group_m", "maxnreg"}
 
 Flags = Any  # triton_kernels' own dataclass
 Choose = Callable[..., Flags]
@@ -65,12 +66,28 @@ def is_stock_hopper(flags: Flags) -> bool:
 
 def change(flags: Flags, params: Mapping[str, int]) -> Flags:
     """Return flags with a table's numbers; a number we do not know is an error."""
+    if wrong := _why_not_set(params):
+        raise ValueError(wrong)
     params = dict(params)
     kernel = {"maxnreg": params.pop("maxnreg")} if "maxnreg" in params else {}
-    unknown = params.keys() - {"block_m", "num_stages", "group_m"}
-    if unknown or params.get("block_m", 16) not in BLOCKS:
-        raise ValueError(f"flags that cannot be set: {params}")
     return dataclasses.replace(flags, **params, target_kernel_kwargs=kernel)
+
+
+def why_wrong(entries: tuple[Entry, ...]) -> str | None:
+    """Say which entry cannot be used: to be asked before serving, where it would be an error."""
+    for entry in entries:
+        for matrix in ("w13", "w2"):
+            if wrong := _why_not_set(entry.params.get(matrix)):
+                return f"{matrix} for {entry.m_max} tokens has {wrong}"
+    return None
+
+
+def _why_not_set(params: Any) -> str | None:
+    if not isinstance(params, Mapping):
+        return "no flags"
+    if params.keys() - SETTABLE or params.get("block_m", 16) not in BLOCKS:
+        return f"flags that cannot be set: {dict(params)}"
+    return None
 
 
 def starting_point(spec: MoESpec, tokens: int) -> dict[str, dict[str, int]]:

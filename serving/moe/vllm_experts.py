@@ -2,29 +2,32 @@
 
 vLLM looks a quantisation's configuration up by name, and a later registration under the same name
 wins; the configuration makes the method, the method lays out the weights and names the experts.
-Each of ours inherits from vLLM's and does as that does unless plans fit this machine and model. The
-choice falls when the model is built, and is final when its weights have been laid out.
+Each of ours inherits from vLLM's and does as that does unless plans fit this machine and model, and
+vLLM itself chose the one class of experts for which ours stand in: whoever asks for another backend
+gets it. The choice falls when the model is built, and is final when its weights are laid out.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from serving.moe.dispatch import KERNELS, Dispatcher
+from serving.moe.dispatch import Dispatcher, why_unfit
 from serving.moe.layout import FLOAT16_SCALES, PackedWeights, pack, unpack_scales
 from serving.moe.mxfp4 import unpack_nibbles
 from serving.moe.reference import MoEWeights
-from serving.moe.spec import GROUP, SPECS, MoESpec
+from serving.moe.spec import GPT_OSS_20B, GPT_OSS_120B, GROUP, MoESpec
+from serving.moe.switches import say_once
 from serving.moe.tables import Entry
 
-LOG = logging.getLogger("vllm.footnote_moe")
 NAME = "gpt_oss_mxfp4"
+MODELS = (GPT_OSS_20B, GPT_OSS_120B)
+ACTIVATION = "swigluoai"
+"""What vLLM calls the clamped SwiGLU whose gate and up rows take turns."""
 
 FindPlans = Callable[[MoESpec], tuple[tuple[Entry, ...], str]]
 
@@ -45,6 +48,7 @@ def register_experts(find_plans: FindPlans) -> str | None:
     except ImportError as error:
         return f"this vLLM has no place for experts of ours ({error})"
     makers = Makers(
+        OAITritonMxfp4ExpertsMonolithic,
         make_experts(OAITritonMxfp4ExpertsMonolithic),
         make_mxfp4_moe_kernel,
         mxfp4_w4a16_moe_quant_config,
@@ -57,8 +61,9 @@ def register_experts(find_plans: FindPlans) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Makers:
-    """What a method needs to set our kernels up: a class of ours, and two functions of vLLM's."""
+    """What a method needs to set our kernels up: vLLM's class, ours for it, and two functions."""
 
+    stock: type[Any]
     experts: type[Any]
     kernel: Callable[..., Any]
     quant_config: Callable[..., Any]
@@ -81,21 +86,23 @@ def make_method(stock: type[Any], makers: Makers, find_plans: FindPlans) -> type
     class FootnoteMxfp4MoEMethod(stock):  # type: ignore[misc]
         def __init__(self, moe: Any) -> None:
             super().__init__(moe)
-            self.footnote = _dispatcher(moe, find_plans)
+            self.footnote = _dispatcher(moe, self.experts_cls, makers.stock, find_plans)
 
         def _setup_kernel(
             self, layer: Any, w13: Tensor, w2: Tensor, w13_scale: Tensor, w2_scale: Tensor,
             w13_bias: Tensor | None = None, w2_bias: Tensor | None = None,
         ) -> None:  # fmt: skip
-            if self.footnote is None or w13_bias is None or w2_bias is None:
-                super()._setup_kernel(layer, w13, w2, w13_scale, w2_scale, w13_bias, w2_bias)
-                return
-            spec = self.footnote.spec
-            packed = pack_checkpoint(w13, w2, w13_scale, w2_scale, w13_bias, w2_bias, spec)
-            if not can_compute(self.footnote, packed):
-                LOG.info("MoE experts of a layer as vLLM has them: its scales leave float16")
-                super()._setup_kernel(layer, w13, w2, w13_scale, w2_scale, w13_bias, w2_bias)
-                return
+            given = {
+                "w13": w13, "w2": w2, "w13_scale": w13_scale, "w2_scale": w2_scale,
+                "w13_bias": w13_bias, "w2_bias": w2_bias,
+            }  # fmt: skip
+            packed = None if self.footnote is None else pack_for(self.footnote, given)
+            if packed is None:
+                super()._setup_kernel(layer, **given)
+            else:
+                self._set_ours_up(layer, packed)
+
+        def _set_ours_up(self, layer: Any, packed: PackedWeights) -> None:
             for name in ("w13", "w2"):
                 _replace(layer, f"{name}_weight", getattr(packed, name))
                 _replace(layer, f"{name}_weight_scale", getattr(packed, f"{name}_scales"))
@@ -126,9 +133,28 @@ def make_experts(stock: type[Any]) -> type[Any]:
             self, hidden_states: Tensor, w1: Tensor, w2: Tensor, router_logits: Tensor,
             *_: Any, **__: Any,
         ) -> Tensor:  # fmt: skip
-            return self.footnote(hidden_states, self.packed, hidden_states.dtype, router_logits)
+            spec = self.footnote.spec
+            if hidden_states.shape[1:] != (spec.hidden,):  # our kernels take that for granted
+                raise ValueError(f"{tuple(hidden_states.shape)} are no tokens of {spec.name}")
+            x = hidden_states.contiguous()
+            return self.footnote(x, self.packed, x.dtype, router_logits)
 
     return FootnoteExperts
+
+
+def pack_for(dispatcher: Dispatcher, given: Mapping[str, Tensor | None]) -> PackedWeights | None:
+    """Lay a layer out for our kernels, or return None to leave it to vLLM; says why."""
+    try:
+        check_shapes(given, dispatcher.spec)
+        packed = pack_checkpoint(given)
+    except ValueError as error:  # another shape, or a scale that is no number
+        told = str(error)
+    else:
+        if can_compute(dispatcher, packed):
+            return packed
+        told = "its scales leave float16"
+    say_once(f"MoE experts of a layer as vLLM has them: {told}")
+    return None
 
 
 def can_compute(dispatcher: Dispatcher, packed: PackedWeights) -> bool:
@@ -143,18 +169,22 @@ def can_compute(dispatcher: Dispatcher, packed: PackedWeights) -> bool:
     )
 
 
-def _dispatcher(moe: Any, find_plans: FindPlans) -> Dispatcher | None:
+def _dispatcher(
+    moe: Any, chosen: type[Any] | None, stock: type[Any], find_plans: FindPlans
+) -> Dispatcher | None:
     """Return what computes this model's experts, or None to leave them to vLLM; says why."""
     spec, told = spec_of(moe)
+    if spec is not None and chosen is not stock:
+        spec, told = None, f"it chose {getattr(chosen, '__name__', chosen)}"
     plans: tuple[Entry, ...] = ()
     if spec is not None:
         plans, told = find_plans(spec)
-    if unknown := sorted({entry.kernel for entry in plans} - KERNELS.keys()):
-        plans, told = (), f"no kernel is called {unknown[0]}"
+        if unfit := [wrong for plan in plans if (wrong := why_unfit(plan, spec))]:
+            plans, told = (), f"{told}: {unfit[0]}"
     if spec is None or not plans:
-        LOG.info("MoE experts as vLLM has them: %s", told)
+        say_once(f"MoE experts as vLLM has them: {told}")
         return None
-    LOG.info("MoE experts of %s from %s", spec.name, told)
+    say_once(f"MoE experts of {spec.name} from {told}")
     return Dispatcher(spec, plans)
 
 
@@ -167,32 +197,47 @@ def spec_of(moe: Any) -> tuple[MoESpec | None, str]:
     parallel = moe.moe_parallel_config
     if parallel.tp_size > 1 or parallel.ep_size > 1 or parallel.dp_size > 1:
         return None, "one GPU per model only"
+    if parallel.enable_eplb:
+        return None, "no experts that move"
     if getattr(moe, "is_lora_enabled", False):
         return None, "no LoRA"
-    for spec in SPECS.values():
-        sizes = (moe.num_experts, moe.experts_per_token, moe.hidden_dim)
-        if sizes == (spec.experts, spec.top_k, spec.hidden):
+    if moe.activation.value != ACTIVATION:
+        return None, f"{moe.activation.value} is not the activation of gpt-oss"
+    sizes = (moe.num_experts, moe.experts_per_token, moe.hidden_dim, moe.intermediate_size)
+    for spec in MODELS:
+        if sizes == (spec.experts, spec.top_k, spec.hidden, spec.intermediate):
             return spec, ""
-    return None, f"{moe.num_experts} experts of {moe.hidden_dim} features are no gpt-oss"
+    told = f"{moe.num_experts} experts of {moe.hidden_dim} and {moe.intermediate_size} features"
+    return None, f"{told} are no gpt-oss"
 
 
-def pack_checkpoint(
-    w13: Tensor, w2: Tensor, s13: Tensor, s2: Tensor, b13: Tensor, b2: Tensor, spec: MoESpec
-) -> PackedWeights:
+def check_shapes(given: Mapping[str, Tensor | None], spec: MoESpec) -> None:
+    """Refuse a tensor that is missing or of another shape: some backends pad what they load."""
+    experts, hidden, inner = spec.experts, spec.hidden, spec.intermediate
+    wanted = {
+        "w13": (experts, 2 * inner, hidden // 2), "w2": (experts, hidden, inner // 2),
+        "w13_scale": (experts, 2 * inner, hidden // GROUP),
+        "w2_scale": (experts, hidden, inner // GROUP),
+        "w13_bias": (experts, 2 * inner), "w2_bias": (experts, hidden),
+    }  # fmt: skip
+    for name, shape in wanted.items():
+        tensor = given[name]
+        found = None if tensor is None else tuple(tensor.shape)
+        if found != shape:
+            raise ValueError(f"its {name} is {found}, not {shape}")
+
+
+def pack_checkpoint(given: Mapping[str, Any]) -> PackedWeights:
     """Lay out weights as vLLM has loaded them: nibbles [E, N, K / 2], scales [E, N, K / 32]."""
-    rows13, rows2 = 2 * spec.intermediate, spec.hidden
+    none = given["w13_bias"].new_zeros(0)  # vLLM keeps the router itself
     weights = MoEWeights(
-        router=b13.new_zeros(0), router_bias=b13.new_zeros(0),  # vLLM keeps the router itself
-        w13=_codes(w13, rows13, spec.hidden), w13_scales=s13[:, :rows13, : spec.hidden // GROUP],
-        b13=b13[:, :rows13],
-        w2=_codes(w2, rows2, spec.intermediate),
-        w2_scales=s2[:, :rows2, : spec.intermediate // GROUP],
-        b2=b2[:, :rows2],
+        router=none, router_bias=none,
+        w13=_codes(given["w13"]), w13_scales=given["w13_scale"], b13=given["w13_bias"],
+        w2=_codes(given["w2"]), w2_scales=given["w2_scale"], b2=given["w2_bias"],
     )  # fmt: skip
     return pack(weights)
 
 
-def _codes(nibbles: Tensor, rows: int, columns: int) -> Tensor:
-    """Return codes [E, N, K]; what vLLM has padded beyond is left out."""
-    kept = nibbles[:, :rows, : columns // 2]
-    return unpack_nibbles(kept.reshape(*kept.shape[:2], -1, GROUP // 2))
+def _codes(nibbles: Tensor) -> Tensor:
+    """Return codes [E, N, K] of nibbles [E, N, K / 2]."""
+    return unpack_nibbles(torch.unflatten(nibbles, -1, (-1, GROUP // 2)))

@@ -7,7 +7,6 @@ process that has the GPU. Whatever is unknown leaves vLLM as it is, and one line
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 from serving.moe import ogs_flags
 from serving.moe.spec import MoESpec
-from serving.moe.switches import Switches, read_switches
+from serving.moe.switches import Switches, read_switches, say_once
 from serving.moe.tables import (
     COMMITTED,
     FOR_FLAGS,
@@ -29,7 +28,6 @@ from serving.moe.tables import (
     why_not,
 )
 
-LOG = logging.getLogger("vllm.footnote_moe")  # vLLM shows what is logged below its own name
 KNOWN_KERNELS = "5a89e86b72fb38c3"
 """The digest of triton_kernels 3.5.1 as vLLM 0.26, 0.32 and 0.33 bundle it, byte by byte alike."""
 
@@ -37,15 +35,17 @@ KNOWN_KERNELS = "5a89e86b72fb38c3"
 def register() -> None:
     """Wrap vLLM's choice of flags, unless switched off or unknown."""
     switches = read_switches()
-    if switches.mode == "off":
-        return
-    reason = _install(switches)
+    reason = switches.why_off or _install(switches)
     if reason is None and switches.mode == "kernels":
         from serving.moe.vllm_experts import register_experts
 
-        reason = register_experts(lambda spec: _find_plans(switches, spec))
+        reason = register_experts(lambda spec: plans_here(switches, spec))
     if reason:
-        LOG.info("MoE kernels as vLLM has them: %s", reason)
+        say_once(f"MoE kernels as vLLM has them: {reason}")
+
+
+CANNOT_TELL = (TableError, OSError, ImportError, RuntimeError, AssertionError)
+"""What reading tables and asking the device raise; the last two are torch's without a GPU."""
 
 
 class ChooseByTable:
@@ -71,18 +71,18 @@ class ChooseByTable:
         try:
             machine = self._machine()
             for table in self._tables():
-                reason = why_not(table, machine, FOR_FLAGS)
+                reason = why_not(table, machine, FOR_FLAGS) or ogs_flags.why_wrong(table.flags)
                 if reason is None and table.flags:
                     choose = ogs_flags.wrap(choose, table.spec, table.flags)
                     used.append(table.name)
                 elif reason:
                     refused.append(f"{table.name}: {reason}")
-        except (TableError, OSError) as error:
+        except CANNOT_TELL as error:
             choose, used, refused = self._stock, [], [str(error)]
         if used:
-            LOG.info("MoE flags from %s on %s", ", ".join(used), machine.device)
+            say_once(f"MoE flags from {', '.join(used)} on {machine.device}")
         else:
-            LOG.info("MoE kernels as vLLM has them: %s", "; ".join(refused[-3:]))
+            say_once(f"MoE kernels as vLLM has them: {'; '.join(refused[-3:])}")
         return choose
 
 
@@ -110,13 +110,13 @@ def _tables(switches: Switches) -> list[Table]:
     return read_tables(COMMITTED, *([switches.tables] if switches.tables else []))
 
 
-def _find_plans(switches: Switches, spec: MoESpec) -> tuple[tuple[Entry, ...], str]:
-    """Return plans for a model on this machine; a table that cannot be read is no table."""
+def plans_here(switches: Switches, spec: MoESpec) -> tuple[tuple[Entry, ...], str]:
+    """Return plans for a model on this machine, and where they are from or why there are none."""
     from serving.moe.dispatch import find_plans
 
     try:
         return find_plans(_tables(switches), this_machine(), spec)
-    except (TableError, OSError) as error:
+    except CANNOT_TELL as error:
         return (), str(error)
 
 

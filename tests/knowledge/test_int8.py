@@ -47,7 +47,7 @@ def test_a_rounded_model_that_makes_other_vectors_is_not_used(
     folder, _ = weights.find(None)
     model = MiniLm.load(folder)
     wrong = [
-        [[low / 20, high / 20, shrink] for low, high, shrink in layer]
+        [[low / 20, high / 20, *more] for low, high, *more in layer]
         for layer in json.loads(RANGES.read_text())
     ]
     ranges = tmp_path / "ranges.json"

@@ -19,10 +19,12 @@ def test_texts_have_the_tokens_of_the_model(text: str, tokens: int) -> None:
     assert count_tokens(text) == tokens
 
 
+VOCABULARY = load_harmony_encoding(HarmonyEncodingName.HARMONY_GPT_OSS)
+
+
 @given(st.text(max_size=300))
 def test_a_text_without_long_runs_is_counted_exactly(text: str) -> None:
-    vocabulary = load_harmony_encoding(HarmonyEncodingName.HARMONY_GPT_OSS)
-    assert count_tokens(text) == len(vocabulary.encode(text, disallowed_special=()))
+    assert count_tokens(text) == len(VOCABULARY.encode(text, disallowed_special=()))
 
 
 @pytest.mark.parametrize("run", ["a", " ", "\n", ".", "東", "\u0301"])

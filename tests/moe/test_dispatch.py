@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from serving.moe.dispatch import Dispatcher, Logits, find_plans
+from serving.moe.dispatch import KERNELS, Dispatcher, Logits, find_plans, why_unfit
 from serving.moe.layout import PackedWeights, pack
 from serving.moe.reference import draw_weights
 from serving.moe.routing import make_tiles
@@ -72,6 +72,26 @@ def test_another_machine_or_model_gets_no_plan_but_a_reason(
     assert plans == ()
     assert reason in told
     assert find_plans([], machine, spec) == ((), "no table")
+
+
+@pytest.mark.moe
+@pytest.mark.parametrize(
+    ("kernel", "params", "reason"),
+    [
+        pytest.param("decode_sm90", {"bn": 8}, "bn", id="unknown-number"),
+        pytest.param("decode_sm90", {"u13": 4}, "does not divide gpt-oss-20b", id="rest"),
+        pytest.param("wgmma_sm90", {"bm": 8}, "does not divide gpt-oss-20b", id="few-rows"),
+        pytest.param("wgmma_sm90", {"stages": 0}, "by zero", id="nothing"),
+        pytest.param("wgmma_sm90", {"stages": "3"}, "str", id="in-words"),
+        pytest.param("unheard-of", {}, "no kernel is called unheard-of", id="unheard-of"),
+    ],
+)
+def test_a_plan_that_would_be_an_error_while_serving_is_found_before(
+    kernel: str, params: dict[str, Any], reason: str
+) -> None:
+    for known in KERNELS:
+        assert why_unfit(Entry(64, {}, known), GPT_OSS_20B) is None
+    assert reason in str(why_unfit(Entry(64, params, kernel), GPT_OSS_20B))
 
 
 def test_routing_never_waits_for_the_device() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from serving.moe.ogs_flags import BLOCKS, change, starting_point, which_matrix, wrap
+from serving.moe.ogs_flags import BLOCKS, change, starting_point, which_matrix, why_wrong, wrap
 from serving.moe.spec import BUCKETS, GPT_OSS_20B, GPT_OSS_120B
 from serving.moe.tables import Entry
 
@@ -109,6 +109,22 @@ def test_what_stock_chose_differently_is_left_alone(chosen: Flags) -> None:
 def test_flags_that_cannot_be_set_are_an_error(params: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="cannot be set"):
         change(Flags(), params)
+
+
+@pytest.mark.parametrize(
+    ("params", "reason"),
+    [
+        pytest.param({"w2": {}}, "w13 for 64 tokens has no flags", id="one-matrix-only"),
+        pytest.param({"block_m": 16, "num_stages": 4}, "w13 for 64", id="both-at-once"),
+        pytest.param({"w13": {}, "w2": {"block_n": 128}}, "w2 for 64", id="fixed-by-the-layout"),
+        pytest.param({"w13": {"block_m": 48}, "w2": {}}, "'block_m': 48", id="no-tile-list-for-it"),
+    ],
+)
+def test_what_would_be_an_error_while_serving_is_found_before(
+    params: dict[str, Any], reason: str
+) -> None:
+    assert why_wrong(ENTRIES) is None
+    assert reason in str(why_wrong((*ENTRIES, Entry(64, params))))
 
 
 def test_a_starting_point_is_legal_for_every_bucket() -> None:

@@ -73,8 +73,9 @@ def test_another_machine_or_source_is_refused_with_a_reason(
 
 
 def test_what_was_not_measured_is_not_used(tmp_path: Path) -> None:
-    table = read_table(write(tmp_path, measured=False))
-    assert "not a measurement" in str(why_not(table, HERE, FOR_PLANS))
+    for measured in (False, "no"):
+        table = read_table(write(tmp_path, measured=measured))
+        assert "not a measurement" in str(why_not(table, HERE, FOR_PLANS))
 
 
 @pytest.mark.parametrize(
@@ -86,6 +87,13 @@ def test_what_was_not_measured_is_not_used(tmp_path: Path) -> None:
             {"flags": [{"m_max": 8, "params": {}}, {"m_max": 8, "params": {}}]}, id="buckets"
         ),
         pytest.param({"E": "many", "flags": 3}, id="kind"),
+        pytest.param({"plans": [{"m_max": "8", "params": {}}]}, id="size-in-words"),
+        pytest.param({"plans": [{"m_max": 8, "params": [8]}]}, id="numbers-without-names"),
+        pytest.param({"plans": [{"m_max": 8, "params": {"bm": "8"}}]}, id="number-in-words"),
+        pytest.param({"plans": [{"m_max": 8, "params": {"bm": 8.5}}]}, id="fraction"),
+        pytest.param({"plans": [{"m_max": 8, "params": {"split": 0}}]}, id="zero"),
+        pytest.param({"flags": [{"m_max": 8, "params": {"w13": None}}]}, id="nothing"),
+        pytest.param({"plans": [{"m_max": 8, "kernel": ["a"], "params": {}}]}, id="two-kernels"),
     ],
 )
 def test_a_file_that_is_no_table_is_named(tmp_path: Path, changes: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,13 +22,22 @@ EACH = pytest.mark.parametrize("version", VERSIONS)
 MOE = "model_executor/layers/fused_moe"
 KERNELS = "third_party/triton_kernels"
 METHOD = "model_executor/layers/quantization/mxfp4.py"
+EXPERTS = f"{MOE}/experts/gpt_oss_triton_kernels_moe.py"
+ORACLE = f"{MOE}/oracle/mxfp4.py"
+
+MOVED: dict[str, tuple[str, str]] = {}
+"""By file, a text and what a control puts in its place."""
 
 
 def tree(version: str, path: str) -> ast.Module:
     folder = SOURCES / version / "vllm"
     if not folder.exists():
         pytest.skip(f"the sources of vLLM {version} are not here: make test-moe fetches them")
-    return ast.parse((folder / path).read_text())
+    source = (folder / path).read_text()
+    was, becomes = MOVED.get(path, ("", ""))
+    if was not in source:
+        raise LookupError(f"{path} of vLLM {version} has no {was}")
+    return ast.parse(source.replace(was, becomes) if was else source)
 
 
 def defined(version: str, path: str, *names: str) -> ast.AST:
@@ -45,6 +55,22 @@ def defined(version: str, path: str, *names: str) -> ast.AST:
 def parameters(function: ast.AST) -> list[str]:
     assert isinstance(function, ast.FunctionDef)
     return [each.arg for each in (*function.args.args, *function.args.kwonlyargs)]
+
+
+def returned(function: ast.AST) -> list[str]:
+    return [
+        ast.unparse(each.value)
+        for each in ast.walk(function)
+        if isinstance(each, ast.Return) and each.value
+    ]
+
+
+def calls(function: ast.AST, name: str) -> list[str]:
+    return [
+        ast.unparse(each)
+        for each in ast.walk(function)
+        if isinstance(each, ast.Call) and ast.unparse(each.func) == name
+    ]
 
 
 @EACH
@@ -119,8 +145,25 @@ def test_a_quantisation_can_be_registered_anew_under_its_name(version: str) -> N
     assert "method_to_config.update(_CUSTOMIZED_METHOD_TO_QUANT_CONFIG)" in lookup
     name = ast.unparse(defined(version, METHOD, "GptOssMxfp4Config", "get_name"))
     assert f"return '{vllm_experts.NAME}'" in name
+
+
+@EACH
+def test_the_configuration_makes_the_method_that_we_replace(version: str) -> None:
     make = defined(version, METHOD, "Mxfp4Config", "get_quant_method")
     assert parameters(make) == ["self", "layer", "prefix"]
+    config = defined(version, METHOD, "GptOssMxfp4Config")
+    assert isinstance(config, ast.ClassDef)
+    assert [ast.unparse(base) for base in config.bases] == ["Mxfp4Config"]
+    own = {each.name: each for each in config.body if isinstance(each, ast.FunctionDef)}
+    assert "get_quant_method" not in own
+    if inner := own.get("_make_moe_method"):
+        assert parameters(inner) == ["self", "moe"]
+        assert returned(inner) == ["GptOssMxfp4MoEMethod(moe)"]
+        assert "self._make_moe_method(layer.moe_config)" in returned(make)
+    else:
+        assert "GptOssMxfp4MoEMethod(layer.moe_config)" in returned(make)
+    init = defined(version, METHOD, "GptOssMxfp4MoEMethod", "__init__")
+    assert parameters(init) == ["self", "moe"]
 
 
 @EACH
@@ -129,6 +172,15 @@ def test_the_method_lays_out_weights_where_we_do(version: str) -> None:
     assert parameters(setup)[1:] == [
         "layer", "w13", "w2", "w13_scale", "w2_scale", "w13_bias", "w2_bias",
     ]  # fmt: skip
+    load = defined(version, METHOD, "GptOssMxfp4MoEMethod", "process_weights_after_loading")
+    assert parameters(load) == ["self", "layer"]
+    assert calls(load, "self._setup_kernel") == [
+        "self._setup_kernel(layer, w13, w2, w13_scale, w2_scale, w13_bias, w2_bias)"
+    ]
+    for name in ("w13", "w2"):
+        assert f"{name} = layer.{name}_weight\n" in ast.unparse(load)
+        assert f"{name}_scale = layer.{name}_weight_scale\n" in ast.unparse(load)
+        assert f"{name}_bias = getattr(layer, '{name}_bias', None)\n" in ast.unparse(load)
     body = ast.unparse(setup)
     used_too = (
         "moe_config=self.moe",
@@ -138,7 +190,7 @@ def test_the_method_lays_out_weights_where_we_do(version: str) -> None:
     )
     for used in used_too:
         assert used in body, used
-    made = parameters(defined(version, f"{MOE}/oracle/mxfp4.py", "make_mxfp4_moe_kernel"))
+    made = parameters(defined(version, ORACLE, "make_mxfp4_moe_kernel"))
     assert made[:5] == [
         "moe_quant_config", "moe_config", "experts_cls", "mxfp4_backend", "routing_tables",
     ]  # fmt: skip
@@ -148,14 +200,86 @@ def test_the_method_lays_out_weights_where_we_do(version: str) -> None:
 
 @EACH
 def test_the_experts_that_we_inherit_from_are_called_as_ours_are(version: str) -> None:
-    stock = f"{MOE}/experts/gpt_oss_triton_kernels_moe.py"
-    apply = defined(version, stock, "OAITritonMxfp4ExpertsMonolithic", "apply")
+    apply = defined(version, EXPERTS, "OAITritonMxfp4ExpertsMonolithic", "apply")
     assert parameters(apply)[1:5] == ["hidden_states", "w1", "w2", "router_logits"]
+    init = defined(version, EXPERTS, "OAITritonMxfp4ExpertsMonolithic", "__init__")
+    assert parameters(init) == ["self", "moe_config", "quant_config"]
+    make = defined(version, ORACLE, "make_mxfp4_moe_kernel")
+    by_name = "experts_cls(moe_config=moe_config, quant_config=moe_quant_config"
+    assert [call.startswith(by_name) for call in calls(make, "experts_cls")] == [True, True]
     kernel = defined(version, f"{MOE}/modular_kernel.py", "FusedMoEKernel")
     assert "return self.impl.fused_experts" in ast.unparse(kernel)
+    impl = defined(version, f"{MOE}/modular_kernel.py", "FusedMoEKernelMonolithicImpl", "apply")
+    (call,) = calls(impl, "self.fused_experts.apply")
+    assert "hidden_states=a1q, w1=w1, w2=w2, router_logits=router_logits" in call
     config = ast.unparse(defined(version, f"{MOE}/config.py", "FusedMoEConfig"))
-    for field in ("num_experts", "experts_per_token", "hidden_dim", "is_lora_enabled"):
-        assert f"{field}: " in config, field
+    sizes = ("num_experts", "experts_per_token", "hidden_dim", "intermediate_size")
+    for field in (*sizes, "is_lora_enabled", "activation"):
+        assert f"    {field}: " in config, field
     parallel = ast.unparse(defined(version, f"{MOE}/config.py", "FusedMoEParallelConfig"))
-    for field in ("tp_size", "ep_size", "dp_size"):
-        assert f"{field}: int" in parallel, field
+    for field in ("tp_size: int", "ep_size: int", "dp_size: int", "enable_eplb: bool"):
+        assert f"    {field}" in parallel, field
+
+
+@EACH
+def test_the_class_for_which_ours_stand_in_is_chosen_for_one_backend_only(version: str) -> None:
+    made = ast.unparse(defined(version, METHOD, "GptOssMxfp4MoEMethod", "__init__"))
+    assert "self.mxfp4_backend, self.experts_cls = select_mxfp4_moe_backend(moe)" in made
+    naming = [
+        branch
+        for branch in ast.walk(defined(version, ORACLE, "backend_to_kernel_cls"))
+        if isinstance(branch, ast.If)
+        and any("OAITritonMxfp4ExpertsMonolithic" in ast.unparse(each) for each in branch.body)
+    ]
+    assert [ast.unparse(each.test) for each in naming] == ["backend == Mxfp4MoeBackend.TRITON"]
+    supports = defined(version, EXPERTS, "OAITritonMxfp4ExpertsMonolithic", "_supports_activation")
+    assert "return activation == MoEActivation.SWIGLUOAI" in ast.unparse(supports)
+    names = ast.unparse(defined(version, f"{MOE}/activation.py", "MoEActivation"))
+    assert f"SWIGLUOAI = '{vllm_experts.ACTIVATION}'" in names
+
+
+@pytest.mark.parametrize(
+    ("check", "path", "was", "becomes"),
+    [
+        pytest.param(
+            test_the_configuration_makes_the_method_that_we_replace,
+            METHOD, "(self, moe: FusedMoEConfig)", "(self, config: FusedMoEConfig)",
+            id="parameter-of-the-method",
+        ),
+        pytest.param(
+            test_the_configuration_makes_the_method_that_we_replace,
+            METHOD, "GptOssMxfp4MoEMethod(", "OtherMoEMethod(", id="another-method",
+        ),
+        pytest.param(
+            test_the_method_lays_out_weights_where_we_do,
+            METHOD, "w13_bias: torch.Tensor", "bias13: torch.Tensor", id="parameter-of-the-setup",
+        ),
+        pytest.param(
+            test_the_method_lays_out_weights_where_we_do,
+            METHOD, "_setup_kernel(layer, w13, w2,", "_setup_kernel(layer, w2, w13,", id="order",
+        ),
+        pytest.param(
+            test_the_experts_that_we_inherit_from_are_called_as_ours_are,
+            EXPERTS, "quant_config: FusedMoEQuantConfig", "config: FusedMoEQuantConfig",
+            id="parameter-of-the-experts",
+        ),
+        pytest.param(
+            test_the_experts_that_we_inherit_from_are_called_as_ours_are,
+            f"{MOE}/config.py", "enable_eplb:", "balanced:", id="field",
+        ),
+        pytest.param(
+            test_the_class_for_which_ours_stand_in_is_chosen_for_one_backend_only,
+            ORACLE, "== Mxfp4MoeBackend.TRITON:", "in TRITON_BACKENDS:", id="more-backends",
+        ),
+    ],
+)  # fmt: skip
+@EACH
+def test_a_source_in_which_it_moved_fails_its_check(
+    monkeypatch: pytest.MonkeyPatch, version: str, check: Callable[[str], None], path: str,
+    was: str, becomes: str,
+) -> None:  # fmt: skip
+    """The control: each check passes on the source as it is, and not when a name has moved."""
+    check(version)
+    monkeypatch.setitem(MOVED, path, (was, becomes))
+    with pytest.raises((AssertionError, StopIteration)):
+        check(version)

@@ -124,12 +124,27 @@ def _table(name: str, told: dict[str, Any]) -> Table:
         top_k=told["topk"],
     )
     flags, plans = _entries(name, told["flags"]), _entries(name, told["plans"])
-    return Table(name, machine, spec, told["measured"], flags, plans)
+    return Table(name, machine, spec, told["measured"] is True, flags, plans)
 
 
 def _entries(name: str, told: list[dict[str, Any]]) -> tuple[Entry, ...]:
-    entries = tuple(Entry(each["m_max"], each["params"], each.get("kernel", "")) for each in told)
+    entries = tuple(_entry(each) for each in told)
     ends = [entry.m_max for entry in entries]
     if ends != sorted(set(ends)):
         raise TableError(f"{name}: buckets must rise, these do not: {ends}")
     return entries
+
+
+def _entry(told: dict[str, Any]) -> Entry:
+    m_max, params, kernel = told["m_max"], told["params"], told.get("kernel", "")
+    named = isinstance(params, dict) and isinstance(kernel, str)
+    if not (named and isinstance(m_max, int) and _counts(params)):
+        raise TypeError(f"this is no entry: {told}")
+    return Entry(m_max, params, kernel)
+
+
+def _counts(params: Any) -> bool:
+    """Tell whether parameters are numbers from 1 on, be it for each matrix or for both."""
+    if isinstance(params, dict):
+        return all(map(_counts, params.values()))
+    return isinstance(params, int) and params > 0
