@@ -12,13 +12,16 @@ class Ranking:
 
     fusion: str = "scores"
     """How the two searches become one: by `scores`, or by `places` alone."""
-    word_weight: float = 0.5
+    word_weight: float = 0.475
     """Share of the search by words in a score, 0..1; 0 leaves it to meaning."""
     language_trust: bool = True
     """Whether words weigh more in languages that the embedding model does not know."""
-    candidates: int = 200
+    candidates: int = 300
     """How many passages each search hands to the fusion; the more, the fewer are known by one
     search alone, of which the other's score has to be guessed."""
+    relevance_feedback: float = 0.1
+    """How far the question moves towards the best passage, 0..1, before it is searched by meaning
+    again; 0: it is searched once."""
     collapse: bool = False
     """Whether passages that repeat a better one come last; contexts never hold one twice anyway."""
     spread: int = 0

@@ -175,6 +175,12 @@ class Settings(BaseSettings):
         le=1000,
         description="How many passages each search hands to the fusion.",
     )
+    relevance_feedback: float = Field(
+        _RANKING.relevance_feedback,
+        ge=0,
+        le=0.5,
+        description="How far a question moves to its best passage to be searched again; 0: not.",
+    )
     collapse: bool = Field(
         _RANKING.collapse, description="Whether passages that repeat a better one come last."
     )

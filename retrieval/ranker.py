@@ -32,6 +32,11 @@ class Ranker:
         """How many names are followed at high effort."""
         return self._ranking.follow
 
+    @property
+    def relevance_feedback(self) -> float:
+        """How far a question moves towards its best passage, to be searched again; 0: not."""
+        return self._ranking.relevance_feedback
+
     def depth(self, limit: int) -> int:
         """Return how many passages are needed so that `limit` of them can be ranked well."""
         return max(limit, self._ranking.rerank_passages if self._reranker else 0)

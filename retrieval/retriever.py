@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import TypedDict
 
-from knowledge.access import access_filter
+from knowledge.access import AccessFilter, access_filter
 from knowledge.models import (
     UNFILTERED,
     Context,
     Effort,
     Embedding,
     Filters,
+    Hit,
     Passage,
     Principal,
     Question,
+    SparseVector,
 )
 from knowledge.ports import Library, VectorSpace
 from retrieval.context import Cost, pack
+from retrieval.feedback import moved
 from retrieval.follow import LOOKED_AT, follow, leads
 from retrieval.ranker import Ranker
 from retrieval.widen import REACH, widen
@@ -28,6 +31,7 @@ SPARE_HITS = 8
 SURROUNDINGS = 32
 """Passages that are found for a question, though fewer are read: the rest tell what is usual."""
 MOST_FETCHES = 6
+NO_WORDS = SparseVector((), ())
 REMEMBERED_TURNS = 2
 
 
@@ -144,6 +148,10 @@ class Retriever:
             breadth = self._ranker.breadth(depth)
             found = space.index.search_each(embedding, access, limit=breadth)
             hits = self._ranker.fuse(query, tokens, found)[:depth]
+            if self._ranker.relevance_feedback and (best := self._best(hits, principal, narrowed)):
+                near = self._nearer(space, embedding, access, best, limit=breadth)
+                found = near or found[0], found[1]
+                hits = self._ranker.fuse(query, tokens, found)[:depth]
             readable = self._library.passages(hits, principal, **narrowed)
             if len(readable) >= limit or len(hits) < depth:
                 break
@@ -151,6 +159,29 @@ class Retriever:
         if not readable and self._space() != space:
             return self._find(query, principal, narrowed, limit=limit)
         return self._ranker.order(query, readable, found, limit=limit)
+
+    def _best(
+        self, hits: Sequence[Hit], principal: Principal, narrowed: Narrowed
+    ) -> Passage | None:
+        """Return the best passage that the catalog lets through: no other may steer a search."""
+        return next(iter(self._library.passages(hits[:SPARE_HITS], principal, **narrowed)), None)
+
+    def _nearer(
+        self,
+        space: VectorSpace,
+        embedding: Embedding,
+        access: AccessFilter,
+        best: Passage,
+        *,
+        limit: int,
+    ) -> list[Hit]:
+        """Search by meaning once more, with the question moved towards its best passage."""
+        vectors = space.index.vectors([best.chunk_id])
+        if best.chunk_id not in vectors:
+            return []
+        share = self._ranker.relevance_feedback
+        dense = moved(embedding.dense, vectors[best.chunk_id], share=share)
+        return space.index.search_each(Embedding(dense, NO_WORDS), access, limit=limit)[0]
 
     def _embed(self, space: VectorSpace, query: str, collection: str | None) -> Embedding:
         statistics = self._library.statistics(collection)

@@ -18,6 +18,7 @@ import numpy as np
 
 from ingest.chunk import CHUNKER, chunk, embedding_text, without_figures
 from ingest.parsing.formats import parse
+from knowledge.embedding.embedder import SentenceTransformerEmbedder
 from knowledge.index.edge import EdgeIndex
 from knowledge.models import (
     EVERYONE,
@@ -59,7 +60,10 @@ class Piece:
 
 
 class Shelf:
-    """One corpus in an index of its own; `folder` keeps what was cut and embedded."""
+    """One corpus in an index of its own; `folder` keeps what was cut and embedded.
+
+    As in the service, `embedder` is that of questions; documents may be in rounder numbers.
+    """
 
     def __init__(self, name: str, corpus: Path, embedder: Embedder, folder: Path) -> None:
         self._embedder = _Remembering(embedder)
@@ -160,7 +164,8 @@ def _prepared(
     if not vectors.exists():
         folder.mkdir(parents=True, exist_ok=True)
         pieces = list(_cut(corpus, embedder))
-        made = embedder.embed([without_figures(each.full) for each in pieces])
+        rounded = SentenceTransformerEmbedder(documents=True)
+        made = rounded.embed([without_figures(each.full) for each in pieces])
         rows = [[each.document, each.title, each.text, each.full] for each in pieces]
         texts.write_bytes(gzip.compress(json.dumps(rows).encode()))
         np.save(vectors, np.array(made, dtype=np.float32))

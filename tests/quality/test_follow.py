@@ -47,7 +47,7 @@ class Asked:
 
 @pytest.fixture(scope="module")
 def embedder() -> Embedder:
-    return SentenceTransformerEmbedder(documents=True)
+    return SentenceTransformerEmbedder()
 
 
 @pytest.mark.parametrize("name", LEAST_GAIN)

@@ -52,7 +52,7 @@ def test_ours_is_ahead_of_each_and_significantly_behind_on_no_set(
 ) -> None:
     for peer in PEERS:
         require(_python(peer).exists(), f"the peer {peer}", "make bench-ranking")
-    embedder = SentenceTransformerEmbedder(documents=True)
+    embedder = SentenceTransformerEmbedder()
     results: dict[str, dict[str, Result]] = {name: {} for name in (OURS, *PEERS)}
     for name in FLOORS:
         judged = judged_set(name)

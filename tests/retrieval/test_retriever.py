@@ -37,7 +37,7 @@ from knowledge.vocabulary import count_tokens
 from retrieval.follow import FOLLOWED
 from retrieval.ranker import Ranker
 from retrieval.retriever import SPARE_HITS, Retriever, condense
-from tests.fakes import FakeEmbedder, FakeIndex
+from tests.fakes import FakeEmbedder, FakeIndex, passage
 
 ANN = Principal("ann", groups=frozenset({"staff"}))
 SOURCE = Source(id="source", kind="folder", uri="/docs")
@@ -217,8 +217,42 @@ def test_a_list_stays_full_when_the_best_hits_are_turned_away(shelf: Shelf) -> N
 
 def test_a_short_page_is_not_asked_for_again(shelf: Shelf) -> None:
     shelf.add("The canteen opens at noon.")
-    shelf.retriever().search("canteen", ANN)
+    shelf.retriever(ranking=Ranking(candidates=10, relevance_feedback=0)).search("canteen", ANN)
     assert len(shelf.index.limits) == 1
+
+
+STEERED = Ranking(candidates=10, word_weight=0, relevance_feedback=0.5)
+ABOUT = "canteen kitchen stove oven"
+OTHERS = (
+    "kitchen stove oven",
+    "canteen staff leave parking winter hours fees rooms keys badges dogs bikes",
+)
+
+
+def test_what_is_like_the_best_passage_comes_nearer(shelf: Shelf) -> None:
+    for text in (ABOUT, *OTHERS):
+        shelf.add(text)
+    once = shelf.retriever(ranking=replace(STEERED, relevance_feedback=0)).search("canteen", ANN)
+    steered = shelf.retriever(ranking=STEERED).search("canteen", ANN)
+    assert [each.text for each in once] == [ABOUT, *reversed(OTHERS)]
+    assert [each.text for each in steered] == [ABOUT, *OTHERS]
+
+
+@pytest.mark.parametrize("believed", [False, True])
+def test_a_passage_that_may_not_be_read_steers_no_search(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, believed: bool
+) -> None:
+    """The index is stale, and still shows it; where that is believed, the order tells of it."""
+    secret = shelf.add(ABOUT, access=frozenset({"g:staff"}))
+    for text in OTHERS:
+        shelf.add(text)
+    shelf.catalog.set_access(secret, frozenset({"g:board"}))
+    if believed:
+        best = passage(ABOUT)
+        (chunk,) = [key for key, point in shelf.index.points.items() if point.document_id == secret]
+        monkeypatch.setattr(Retriever, "_best", lambda *_: replace(best, chunk_id=chunk))
+    found = shelf.retriever(ranking=STEERED).search("canteen", ANN)
+    assert ([each.text for each in found] == [*reversed(OTHERS)]) is not believed
 
 
 def test_a_collection_narrows_the_search(shelf: Shelf) -> None:
