@@ -25,6 +25,11 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("footnote")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Run one more test at once than there are cores: half of their time, tests wait."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Guard this process and all children before a test module is even imported.
 
