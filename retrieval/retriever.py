@@ -31,6 +31,8 @@ SPARE_HITS = 8
 SURROUNDINGS = 32
 """Passages that are found for a question, though fewer are read: the rest tell what is usual."""
 MOST_FETCHES = 6
+STEERING = 3
+"""Hits of which the first that may be read steers a second search; where none may, none does."""
 NO_WORDS = SparseVector((), ())
 REMEMBERED_TURNS = 2
 
@@ -164,7 +166,7 @@ class Retriever:
         self, hits: Sequence[Hit], principal: Principal, narrowed: Narrowed
     ) -> Passage | None:
         """Return the best passage that the catalog lets through: no other may steer a search."""
-        return next(iter(self._library.passages(hits[:SPARE_HITS], principal, **narrowed)), None)
+        return next(iter(self._library.passages(hits[:STEERING], principal, **narrowed)), None)
 
     def _nearer(
         self,
