@@ -9,6 +9,7 @@ fetched, by range requests. `python scripts/moe_env.py sources` fetches these al
 from __future__ import annotations
 
 import io
+import json
 import re
 import subprocess
 import sys
@@ -20,7 +21,6 @@ import httpx2
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv-moe"
-INDEX = "https://pypi.org/simple"
 
 PACKAGES = [
     "triton==3.6.0",  # what vLLM 0.26 runs on
@@ -104,12 +104,12 @@ def fetch_sources(package: str, version: str) -> None:
 
 
 def wheel_address(package: str, version: str) -> str:
-    """Ask the index where the wheel for Linux on x86-64, or for any machine, lies."""
-    accept = {"Accept": "application/vnd.pypi.simple.v1+json"}
-    files = httpx2.get(f"{INDEX}/{package}/", headers=accept).raise_for_status().json()["files"]
-    start = rf"{package.replace('-', '_')}-{re.escape(version)}"
-    name = re.compile(rf"{start}-(py3-none-any|cp3\d+-abi3-manylinux.*_x86_64)\.whl")
-    return str(next(each["url"] for each in files if name.fullmatch(each["filename"])))
+    """Ask pip, and so the index that it is set to, where the wheel for this machine lies."""
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
+    only = ["--dry-run", "--ignore-installed", "--no-deps", "--only-binary", ":all:"]
+    command = [*pip, *only, "--report", "-", f"{package}=={version}"]
+    told = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+    return str(json.loads(told)["install"][0]["download_info"]["url"])
 
 
 class RemoteFile(io.RawIOBase):
