@@ -53,6 +53,18 @@ class Verdict:
     faults: list[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """What one turn of a kernel's main loop was planned to be."""
+
+    loads: int = 0
+    """Of 16 bytes to registers, weights and tokens; 0: all is copied to shared memory."""
+    weights: int = 0
+    """Weights that it consumes."""
+    most: float | None = None
+    """Instructions allowed per 8 of these."""
+
+
 def judge(plan: Plan) -> Verdict:
     """Compile a plan's kernels and hold them against the gates."""
     least = 8 if _large(plan) else LEAST_WARPS[plan.kernel]
@@ -63,27 +75,27 @@ def judge(plan: Plan) -> Verdict:
         return Verdict(plan, [], [f"{type(error).__name__}: {error}"])
     faults = [
         f"{report.name}: {fault}"
-        for report, allowed, weights in compiled
-        for fault in faults_of(report, least_warps=least, most=allowed, weights=weights)
+        for report, planned in compiled
+        for fault in faults_of(report, planned, least_warps=least)
     ]
-    return Verdict(plan, [report for report, _, _ in compiled], faults)
+    return Verdict(plan, [report for report, _ in compiled], faults)
 
 
-def faults_of(
-    report: Report, *, least_warps: int, most: float | None = None, weights: int = 0
-) -> list[str]:
-    """Say what is wrong with a kernel; `most` instructions per 8 of the `weights` of one turn."""
+def faults_of(report: Report, planned: Loop, *, least_warps: int) -> list[str]:
+    """Say what is wrong with a kernel."""
     warps = report.programs_per_sm() * report.warps
     rules = {
         "registers are spilled": report.spills,
         f"{report.shared} bytes of shared memory": report.shared > MOST_SHARED,
         f"{warps} warps per multiprocessor": warps < least_warps,
         "no tensor-core instruction in the main loop": not report.tensor_core(),
-        "no 16-byte load of weights": not _wide(report),
+        "weights do not come by 16 bytes": not _wide(report, planned.loads),
     }
-    if most is not None:
-        each = report.per_eight_weights(weights)
-        rules[f"{each:.1f} instructions per 8 weights, {most} allowed"] = each > most
+    if planned.most is not None:
+        each = report.per_eight_weights(planned.weights)
+        rules[f"{each:.1f} instructions per 8 weights, {planned.most} allowed"] = (
+            each > planned.most
+        )
     return [fault for fault, true in rules.items() if true]
 
 
@@ -111,12 +123,14 @@ def _large(plan: Plan) -> bool:
     return bool(blocks) and min(blocks) >= 128
 
 
-def _wide(report: Report) -> bool:
-    """Weights come by 16-byte loads to registers, or by 16-byte copies to shared memory."""
-    return any(name.startswith(("LDG.E", "LDGSTS.E")) and ".128" in name for name in report.loop)
+def _wide(report: Report, loads: int) -> bool:
+    """Count them: loads of tokens are as wide, and must not stand for those of weights."""
+    if loads:
+        return report.count("LDG.E.128", report.loop) >= loads
+    return any(name.startswith("LDGSTS.E") and ".128" in name for name in report.loop)
 
 
-def _decode(plan: Plan) -> list[tuple[Report, float | None, int]]:
+def _decode(plan: Plan) -> list[tuple[Report, Loop]]:
     """Compile both products of the decode kernel; sizes in memory do not matter."""
     from serving.moe.kernels import decode_sm90
     from serving.moe.sass import compiled_by
@@ -127,14 +141,22 @@ def _decode(plan: Plan) -> list[tuple[Report, float | None, int]]:
     halves = some.half()
     [first] = compiled_by(lambda: decode_sm90.gate_up(halves, weights, spec, tiles, cut))
     [second] = compiled_by(lambda: decode_sm90.down(halves, some, weights, spec, tiles, cut))
-    most = MOST_PER_EIGHT.get(cut.bm)
     return [
-        (first, most, 1024 * cut.r13 * cut.nw13 * cut.u13),
-        (second, most, 1024 * cut.r2 * cut.nw2 * cut.u2),
+        (first, _decode_loop(cut.bm, rows=cut.r13, warps=cut.nw13, unrolled=cut.u13)),
+        (second, _decode_loop(cut.bm, rows=cut.r2, warps=cut.nw2, unrolled=cut.u2)),
     ]
 
 
-def _wgmma(plan: Plan) -> list[tuple[Report, float | None, int]]:
+def _decode_loop(bm: int, *, rows: int, warps: int, unrolled: int) -> Loop:
+    """For each 64 columns a lane loads 16 bytes of each row tile, and 32 of each 8 tokens."""
+    return Loop(
+        loads=unrolled * (rows + bm // 4),
+        weights=1024 * rows * warps * unrolled,
+        most=MOST_PER_EIGHT.get(bm),
+    )
+
+
+def _wgmma(plan: Plan) -> list[tuple[Report, Loop]]:
     """Compile both products of the kernel for many tokens per expert."""
     from serving.moe.kernels import wgmma_sm90
     from serving.moe.sass import compiled_by
@@ -147,8 +169,8 @@ def _wgmma(plan: Plan) -> list[tuple[Report, float | None, int]]:
     [second] = compiled_by(lambda: wgmma_sm90.down(halves, some, weights, spec, tiles, cut))
     most = MOST_AT_KNEE if cut.bm <= 64 else None
     return [
-        (first, most, 4096 * cut.r13 * cut.stages),
-        (second, most, 4096 * cut.r2 * cut.stages),
+        (report, Loop(loads=rows * cut.stages, weights=4096 * rows * cut.stages, most=most))
+        for report, rows in ((first, cut.r13), (second, cut.r2))
     ]
 
 
@@ -164,7 +186,7 @@ def _stand_ins() -> tuple[Any, Any, Any]:
     return some, weights, Tiles(words, words, words, words, words)
 
 
-def _flags(plan: Plan) -> list[tuple[Report, float | None, int]]:
+def _flags(plan: Plan) -> list[tuple[Report, Loop]]:
     """Compile vLLM's kernel as it is launched with a table's flags; four experts stand for all."""
     import torch
 
@@ -175,7 +197,7 @@ def _flags(plan: Plan) -> list[tuple[Report, float | None, int]]:
     spec = replace(plan.spec, experts=plan.spec.top_k)
     block = load_with(plan.params)(draw_weights(spec, seed=0), spec)
     reports = compiled_by(lambda: block(torch.zeros(16, spec.hidden).bfloat16()))
-    return [(report, None, 0) for report in reports if "matmul" in report.name]
+    return [(report, Loop()) for report in reports if "matmul" in report.name]
 
 
 if __name__ == "__main__":

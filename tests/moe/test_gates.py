@@ -33,9 +33,10 @@ WGMMA: list[dict[str, Any]] = [
     {"bm": 64, "r13": 2, "stages": 3},
     {"bm": 128, "r13": 2, "stages": 3},
 ]
-POINTS = (1, 256, 1024)
+POINTS = (1, 128, 256, 1024)
 REFUSED = {
-    ("3.8.0", 64): {"registers are spilled"},  # fits in Triton 3.6
+    ("3.8.0", 32): {"registers are spilled"},  # both fit in Triton 3.6
+    ("3.8.0", 64): {"registers are spilled"},
 }
 """Starting points that a gate takes out, by Triton and rows per tile; the tuner asks the gates."""
 
@@ -108,8 +109,9 @@ def test_every_plan_passes_its_gates(triton: str) -> None:
 @pytest.mark.timeout(1500)
 def test_stock_flags_leave_half_a_multiprocessor_idle(triton: str) -> None:
     """The control: what the tuned flags are for, and the gates see it."""
-    (stock,) = [each for each in verdicts(triton) if each["plan"]["params"].get("w13") == {}]
-    assert any("8 warps" in fault for fault in stock["faults"])
+    told = [each for each in verdicts(triton) if each["plan"]["params"].get("w13") == {}]
+    assert all(any("8 warps" in fault for fault in stock["faults"]) for stock in told)
+    assert told
 
 
 @EACH

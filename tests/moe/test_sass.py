@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from serving.moe.gates import faults_of
+from serving.moe.gates import Loop, faults_of
 from serving.moe.sass import Report, main_loop, resources
 
 LISTING = """
@@ -43,6 +43,7 @@ GOOD = Report(
     loop={"LDG.E.128": 3, "HMMA.16816.F32": 4, "LOP3.LUT": 60},
     program={"LDG.E.128": 3},
 )
+PLANNED = Loop(loads=3, weights=4096, most=19)
 
 
 def test_the_main_loop_is_the_innermost_one_that_multiplies() -> None:
@@ -90,7 +91,7 @@ def test_a_name_counts_with_its_suffixes_but_not_another_name() -> None:
 
 
 def test_a_good_kernel_has_no_fault() -> None:
-    assert faults_of(GOOD, least_warps=16, most=19, weights=4096) == []
+    assert faults_of(GOOD, PLANNED, least_warps=16) == []
 
 
 @pytest.mark.parametrize(
@@ -101,10 +102,12 @@ def test_a_good_kernel_has_no_fault() -> None:
         pytest.param({"registers": 200, "warps": 8}, "8 warps", id="occupancy"),
         pytest.param({"shared": 232_449}, "shared memory", id="shared"),
         pytest.param({"loop": {"LDG.E.128": 1}}, "tensor-core", id="no-mma"),
-        pytest.param({"loop": {"LDG.E": 1, "HMMA": 1}}, "16-byte", id="narrow-loads"),
+        pytest.param({"loop": {"LDG.E": 1, "HMMA": 1}}, "16 bytes", id="narrow-loads"),
+        pytest.param({"loop": {**GOOD.loop, "LDG.E.128": 2, "LDG.E": 4}}, "16 bytes", id="some"),
+        pytest.param({"loop": {"LDGSTS.E.BYPASS.128": 9, "HMMA": 1}}, "16 bytes", id="tokens"),
         pytest.param({"loop": {**GOOD.loop, "NOP": 20}}, "21.8 instructions", id="too-long"),
     ],
 )
 def test_each_gate_closes(change: dict[str, object], fault: str) -> None:
-    faults = faults_of(replace(GOOD, **change), least_warps=16, most=19, weights=4096)  # type: ignore[arg-type]
+    faults = faults_of(replace(GOOD, **change), PLANNED, least_warps=16)  # type: ignore[arg-type]
     assert any(fault in each for each in faults), faults
