@@ -129,3 +129,14 @@ def test_humming_is_called_as_it_wants(vllm: str, humming: str) -> None:
     assert "shape_k // 2" in told
     assert "shape_k // 32" in told
     assert 'INDEXED = "indexed"' in (layer.parent / "config" / "enum.py").read_text()
+
+
+def test_a_parameter_of_another_name_is_noticed(tmp_path: Path) -> None:
+    """The control: what the tests above compare does tell a source from one that has changed."""
+    source = vllm_file("0.33.0", f"{MOE}/router/fused_topk_router.py").read_text()
+    moved = tmp_path / "router.py"
+    moved.write_text(source.replace("gating_output", "router_logits"))
+    assert moved.read_text() != source
+    assert parameters(defined(moved, "fused_topk"))[1] == "router_logits"
+    with pytest.raises(StopIteration):
+        defined(moved, "fused_top_k")

@@ -146,9 +146,22 @@ def test_both_clamps_were_hit(weights: MoEWeights) -> None:
     assert relative_l2(swiglu(gate_up, TINY), unclamped) > 0.1
     assert (gate_up[..., 0::2] > 7).any()
     assert (gate_up[..., 1::2] < -7).any()
+    assert (gate_up[..., 1::2] > 7).any()
 
 
-def test_the_smallest_and_the_largest_scales_are_right(kernels: Any, weights: MoEWeights) -> None:
+@pytest.mark.parametrize("scale", [129, 132])
+def test_large_scales_are_right(kernels: Any, weights: MoEWeights, scale: int) -> None:
+    """Tokens are as small as weights are large, which float16 takes no further than this."""
+    scales = torch.full_like(weights.w13_scales, scale)
+    large = replace(weights, w13_scales=scales, b13=torch.zeros_like(weights.b13))
+    x = draw_tokens(2) * 2.0 ** (120 - scale)
+    wanted = moe(x, large, TINY, torch.float64)
+    tiles = make_tiles(wanted.ids.int(), experts=TINY.experts, block=16)
+    got = kernels.gate_up(x, pack(large), TINY, tiles, kernels.Plan(), dtype=torch.float32)
+    assert relative_l2(got, wanted.activated.flatten(0, 1)[tiles.slots.long()]) <= 1e-5
+
+
+def test_the_smallest_scales_are_right(kernels: Any, weights: MoEWeights) -> None:
     scales = weights.w13_scales.clone()
     scales[:, 0::4], scales[:, 1::4] = 0, 1
     scales[:, 2::4, :] = 90

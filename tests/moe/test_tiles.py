@@ -48,7 +48,7 @@ COUNT = """
 import json, torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from serving.moe import routing
-from serving.moe.kernels import decode_sm90, tiles
+from serving.moe.kernels import decode_sm90, tiles, wgmma_sm90
 from serving.moe.layout import pack
 from serving.moe.reference import draw_weights
 from serving.moe.sass import compiled_by, fake_hopper
@@ -72,6 +72,15 @@ for tokens in (1, 64):
         "spills": [report.name for report in reports if report.spills],
         "torch": sorted(set(heard)),
     }
+for tokens in (64, 512):
+    x, heard = torch.zeros(tokens, spec.hidden).bfloat16(), []
+    with Listening():
+        compiled_by(lambda: wgmma_sm90.moe(x, weights, spec, wgmma_sm90.Plan(bm=32, stages=5)))
+    told[f"wgmma {tokens}"] = sorted(set(heard))
+heard = []
+with Listening():
+    torch.zeros(1).sum().item()
+told["a wait"] = heard
 heard = []
 with Listening():
     routing.make_tiles(torch.zeros(1, 4, dtype=torch.int32), experts=32, block=8)
@@ -97,5 +106,8 @@ def test_a_layer_is_six_launches_and_nothing_else_of_the_device() -> None:
         ]  # fmt: skip
         assert told[tokens]["spills"] == []
         assert set(told[tokens]["torch"]) <= {"detach", "empty", "view"}
+    for tokens in (64, 512):
+        assert "_local_scalar_dense" not in told[f"wgmma {tokens}"]
+    assert "_local_scalar_dense" in told["a wait"]
     assert told["control"] > 15
     print(f"6 launches per layer; cutting tiles by torch asks it for {told['control']} operations")
