@@ -106,8 +106,8 @@ def test_a_layer_is_six_launches_and_nothing_else_of_the_device() -> None:
         ]  # fmt: skip
         assert told[tokens]["spills"] == []
         assert set(told[tokens]["torch"]) <= {"detach", "empty", "view"}
-    for tokens in (64, 512):
-        assert "_local_scalar_dense" not in told[f"wgmma {tokens}"]
+    for many in (64, 512):
+        assert "_local_scalar_dense" not in told[f"wgmma {many}"]
     assert "_local_scalar_dense" in told["a wait"]
     assert told["control"] > 15
     print(f"6 launches per layer; cutting tiles by torch asks it for {told['control']} operations")
