@@ -179,7 +179,7 @@ def test_the_answer_grows_while_it_is_written_and_can_be_stopped(
     tab.goto(address)
     ask(tab, "How do I back up?")
     expect(tab.locator(".fn-writing")).to_contain_text("To back up Footnote")
-    assert "data folder" not in tab.locator(".fn-writing").inner_text()
+    assert "data folder" not in tab.locator(".fn-writing").first.inner_text()
     script.going = True
     expect(tab.locator(".fn-note")).to_have_count(1)
     expect(tab.locator(".fn-writing")).to_have_count(0)
@@ -270,8 +270,9 @@ def test_a_hostile_answer_loads_and_links_nothing(
     ask(tab, "What is there?")
     expect(tab.locator(".fn-note")).to_have_count(1)
 
-    expect(tab.locator(".fn-answer")).to_have_count(1)  # what is redrawn is twice a moment
-    assert "http://evil.example/?q=secret" in tab.locator(".fn-answer").inner_text()
+    answer = tab.locator(".fn-answer").first  # what is redrawn is there twice for a moment
+    expect(answer).to_contain_text("http://evil.example/?q=secret")
+    expect(tab.locator(".fn-answer")).to_have_count(1)
     assert loading_nodes(tab, ".stHtml") == []
     assert tab.__dict__["outside"] == []
 
