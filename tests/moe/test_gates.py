@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from serving.engine.launch import PINNED
 from serving.moe.ogs_flags import starting_point
 from serving.moe.spec import SPECS
 from serving.moe.tables import COMMITTED, read_tables
@@ -69,7 +70,7 @@ def plans() -> list[dict[str, Any]]:
 @functools.cache
 def verdicts(triton: str) -> list[dict[str, Any]]:
     """Compile all plans in a process of its own: one minute of a CPU."""
-    peers = VENV / "vllm" / "0.33.0" / "vllm" / "third_party"
+    peers = VENV / "vllm" / PINNED / "vllm" / "third_party"
     path: list[Path] = [ROOT, peers]
     if triton != TRITONS[0]:
         path.insert(0, VENV / f"triton-{triton}")
