@@ -14,7 +14,7 @@ from pathlib import Path
 
 from knowledge.access import AccessFilter
 from knowledge.errors import ConfigurationError
-from knowledge.models import Block, BlockKind, Document, Embedding, Hit, SparseVector
+from knowledge.models import NO_WORDS, Block, BlockKind, Document, Embedding, Hit
 from knowledge.ports import Generations, Library, VectorSpace
 from knowledge.text import normalise_for_match, words
 
@@ -24,7 +24,6 @@ LARGEST = 300
 """Questions; more of them are drawn by document, spread evenly over the ids."""
 MOST_PER_DOCUMENT = 3
 _FEWEST_WORDS = 2
-_NO_WORDS = SparseVector((), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,7 @@ def recall(
     found = 0
     for question, dense in zip(questions, _dense(questions, space), strict=True):
         weighed = space.sparse.encode_query(question.query, statistics)
-        for sparse in (_NO_WORDS, weighed):
+        for sparse in (NO_WORDS, weighed):
             access = AccessFilter(tokens=question.access)
             hits = space.index.search(Embedding(dense, sparse), access, limit=at)
             found += _answers(question, hits, catalog)

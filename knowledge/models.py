@@ -330,6 +330,10 @@ class SparseVector:
     values: tuple[float, ...]
 
 
+NO_WORDS = SparseVector((), ())
+"""Of a search by meaning alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A text as it will be indexed, but for its dense vectors; of no revision yet."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import TypedDict
 
 from knowledge.access import AccessFilter, access_filter
 from knowledge.models import (
+    NO_WORDS,
     UNFILTERED,
     Context,
     Effort,
@@ -17,7 +18,6 @@ from knowledge.models import (
     Passage,
     Principal,
     Question,
-    SparseVector,
 )
 from knowledge.ports import Library, VectorSpace
 from retrieval.context import Cost, pack
@@ -31,9 +31,6 @@ SPARE_HITS = 8
 SURROUNDINGS = 32
 """Passages that are found for a question, though fewer are read: the rest tell what is usual."""
 MOST_FETCHES = 6
-STEERING = 3
-"""Hits of which the first that may be read steers a second search; where none may, none does."""
-NO_WORDS = SparseVector((), ())
 REMEMBERED_TURNS = 2
 
 
@@ -150,23 +147,18 @@ class Retriever:
             breadth = self._ranker.breadth(depth)
             found = space.index.search_each(embedding, access, limit=breadth)
             hits = self._ranker.fuse(query, tokens, found)[:depth]
-            if self._ranker.relevance_feedback and (best := self._best(hits, principal, narrowed)):
-                near = self._nearer(space, embedding, access, best, limit=breadth)
+            readable = self._library.passages(hits, principal, **narrowed)
+            if self._ranker.relevance_feedback and readable:  # nothing else may steer a search
+                near = self._nearer(space, embedding, access, readable[0], limit=breadth)
                 found = near or found[0], found[1]
                 hits = self._ranker.fuse(query, tokens, found)[:depth]
-            readable = self._library.passages(hits, principal, **narrowed)
+                readable = self._library.passages(hits, principal, **narrowed)
             if len(readable) >= limit or len(hits) < depth:
                 break
             depth *= 2
         if not readable and self._space() != space:
             return self._find(query, principal, narrowed, limit=limit)
         return self._ranker.order(query, readable, found, limit=limit)
-
-    def _best(
-        self, hits: Sequence[Hit], principal: Principal, narrowed: Narrowed
-    ) -> Passage | None:
-        """Return the best passage that the catalog lets through: no other may steer a search."""
-        return next(iter(self._library.passages(hits[:STEERING], principal, **narrowed)), None)
 
     def _nearer(
         self,

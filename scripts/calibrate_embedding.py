@@ -19,9 +19,9 @@ from knowledge.embedding import weights
 from knowledge.embedding.minilm import MiniLm
 
 DRAWN = 32
-STANDS_OUT = 2.0
-LEAST = 1.1
-APART = 2
+STANDS_OUT = 2.0  # times the median of all channels: what reaches further is shrunk to that,
+LEAST = 1.1  # unless it would hardly be
+APART = 2  # channels that are computed apart, where nothing can be shrunk
 WIDTH = 384
 
 

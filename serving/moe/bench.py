@@ -26,7 +26,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from serving.moe.dispatch import find_plans
 from serving.moe.gates import plan_faults
 from serving.moe.ogs_flags import starting_point
 from serving.moe.peers import missing
@@ -48,16 +47,7 @@ from serving.moe.stages import (
     load_stub,
     rehearse,
 )
-from serving.moe.tables import (
-    COMMITTED,
-    FOR_FLAGS,
-    Entry,
-    Machine,
-    Table,
-    entry_for,
-    read_tables,
-    why_not,
-)
+from serving.moe.tables import COMMITTED, Entry, entry_for, find_flags, find_plans, read_tables
 from serving.moe.vllm_plugin import name_bundled_kernels
 
 OURS = "ours"
@@ -257,21 +247,6 @@ def contenders(spec: MoESpec, tuned: Tuned, tokens: int) -> tuple[Contender, dic
 def _rehearsed() -> tuple[Contender, dict[str, Contender]]:
     portable = Contender(load_ours("portable", {}), "portable")
     return portable, dict.fromkeys(PEERS, Contender(load_stub, "stub"))
-
-
-def find_flags(
-    tables: list[Table], machine: Machine, spec: MoESpec
-) -> tuple[tuple[Entry, ...], str]:
-    """Return the flags of the first table that fits, and its name or why there are none."""
-    refused = ["no table"]
-    for table in tables:
-        if reason := why_not(table, machine, FOR_FLAGS):
-            refused.append(f"{table.name}: {reason}")
-        elif table.spec != spec:
-            refused.append(f"{table.name}: it is for {table.spec.name}")
-        elif table.flags:
-            return table.flags, table.name
-    return (), "; ".join(refused[-3:])
 
 
 def untuned(spec: MoESpec, tokens: int) -> Entry:

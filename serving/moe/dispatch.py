@@ -16,7 +16,7 @@ from torch import Tensor
 
 from serving.moe.layout import PackedWeights
 from serving.moe.spec import MoESpec
-from serving.moe.tables import FOR_PLANS, Entry, Machine, Table, entry_for, why_not
+from serving.moe.tables import Entry, entry_for
 
 Logits = Tensor | None
 """The router's output [M, E], if somebody else has computed it already."""
@@ -44,24 +44,6 @@ def _kernel(name: str) -> Run:
 
 
 KERNELS = {name: _kernel(name) for name in ("portable", "decode_sm90", "wgmma_sm90")}
-
-
-def find_plans(
-    tables: list[Table], machine: Machine, spec: MoESpec
-) -> tuple[tuple[Entry, ...], str]:
-    """Return the plans of the first table that fits, and where they are from or why there are none.
-
-    A table for other sizes is not a table for this model, whatever its name says.
-    """
-    refused = ["no table"]
-    for table in tables:
-        if (reason := why_not(table, machine, FOR_PLANS)) is not None:
-            refused.append(f"{table.name}: {reason}")
-        elif _sizes(table.spec) != _sizes(spec):
-            refused.append(f"{table.name}: it is for {table.spec.name}")
-        elif table.plans:
-            return table.plans, table.name
-    return (), "; ".join(refused[-3:])
 
 
 def why_unfit(plan: Entry, spec: MoESpec) -> str | None:
@@ -103,7 +85,3 @@ class Dispatcher:
         """Return the block's output for tokens [M, H]."""
         entry = self.choose(len(x))
         return self.kernels[entry.kernel](x, weights, self.spec, entry.params, out_dtype, logits)
-
-
-def _sizes(spec: MoESpec) -> tuple[int, int, int, int]:
-    return spec.experts, spec.hidden, spec.intermediate, spec.top_k

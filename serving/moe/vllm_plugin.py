@@ -23,6 +23,7 @@ from serving.moe.tables import (
     Table,
     TableError,
     digest,
+    find_plans,
     own_digest,
     read_tables,
     why_not,
@@ -112,8 +113,6 @@ def _tables(switches: Switches) -> list[Table]:
 
 def plans_here(switches: Switches, spec: MoESpec) -> tuple[tuple[Entry, ...], str]:
     """Return plans for a model on this machine, and where they are from or why there are none."""
-    from serving.moe.dispatch import find_plans
-
     try:
         return find_plans(_tables(switches), this_machine(), spec)
     except CANNOT_TELL as error:

@@ -41,6 +41,15 @@ def test_the_processor_decides_in_what_numbers_is_computed(
     assert precision_here(documents=documents, bundled=bundled) is chosen
 
 
+@pytest.mark.skipif(
+    precision_here(documents=True, bundled=True) is not Precision.INT8, reason="no such processor"
+)
+def test_the_rounded_model_is_used_where_it_is_meant_to_be() -> None:
+    folder, _ = weights.find(None)
+    model = MiniLm.load(folder)
+    assert quantised(model) is not model
+
+
 def test_a_rounded_model_that_makes_other_vectors_is_not_used(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

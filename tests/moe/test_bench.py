@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from serving.moe import tune
-from serving.moe.bench import Tuned, contenders, find_flags, main, untuned
+from serving.moe.bench import Tuned, contenders, main, untuned
 from serving.moe.dispatch import KERNELS
 from serving.moe.ogs_flags import starting_point
 from serving.moe.spec import BUCKETS, GPT_OSS_20B, GPT_OSS_120B
 from serving.moe.stages import Ceilings, Rehearsal
-from serving.moe.tables import FOR_PLANS, Entry, Machine, Table, read_table, why_not
+from serving.moe.tables import FOR_PLANS, Entry, Machine, Table, find_flags, read_table, why_not
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Conversion of an array:DeprecationWarning"  # Triton's interpreter

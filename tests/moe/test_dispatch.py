@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from serving.moe.dispatch import KERNELS, Dispatcher, Logits, find_plans, why_unfit
+from serving.moe.dispatch import KERNELS, Dispatcher, Logits, why_unfit
 from serving.moe.layout import PackedWeights, pack
 from serving.moe.reference import draw_weights
 from serving.moe.routing import make_tiles
 from serving.moe.spec import GPT_OSS_20B, GPT_OSS_120B, MoESpec
-from serving.moe.tables import Entry, Machine, Table
+from serving.moe.tables import Entry, Machine, Table, find_plans
 
 HERE = Machine("NVIDIA H200", 90, "3.6.0", "aaaa", "bbbb")
 PLANS = (Entry(8, {"bm": 8}, "fast"), Entry(64, {}, "unheard-of"))

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from serving.engine.launch import PINNED
+
 pytestmark = pytest.mark.moe
 
 SOURCES = Path(__file__).resolve().parents[2] / ".venv-moe"
-EACH = pytest.mark.parametrize(("vllm", "humming"), [("0.26.0", "0.1.10"), ("0.33.0", "0.1.19")])
+EACH = pytest.mark.parametrize(("vllm", "humming"), [("0.26.0", "0.1.10"), (PINNED, "0.1.19")])
 MOE = "model_executor/layers/fused_moe"
 
 
@@ -133,7 +135,7 @@ def test_humming_is_called_as_it_wants(vllm: str, humming: str) -> None:
 
 def test_a_parameter_of_another_name_is_noticed(tmp_path: Path) -> None:
     """The control: what the tests above compare does tell a source from one that has changed."""
-    source = vllm_file("0.33.0", f"{MOE}/router/fused_topk_router.py").read_text()
+    source = vllm_file(PINNED, f"{MOE}/router/fused_topk_router.py").read_text()
     moved = tmp_path / "router.py"
     moved.write_text(source.replace("gating_output", "router_logits"))
     assert moved.read_text() != source

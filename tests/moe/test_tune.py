@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from serving.engine.launch import PINNED
 from serving.moe import stages, tune
 from serving.moe.dispatch import KERNELS
 from serving.moe.layout import PackedWeights, pack
@@ -57,7 +58,7 @@ pytestmark = pytest.mark.filterwarnings(
 )
 HERE = Machine("NVIDIA H200", 90, "3.6.0", "aaaa", "bbbb")
 ROOT = Path(__file__).resolve().parents[2]
-BUNDLED = ROOT / ".venv-moe/vllm/0.33.0/vllm/third_party/triton_kernels"
+BUNDLED = ROOT / ".venv-moe/vllm" / PINNED / "vllm/third_party/triton_kernels"
 NAMING = """
 import sys
 

@@ -37,7 +37,7 @@ from knowledge.vocabulary import count_tokens
 from retrieval.follow import FOLLOWED
 from retrieval.ranker import Ranker
 from retrieval.retriever import SPARE_HITS, Retriever, condense
-from tests.fakes import FakeEmbedder, FakeIndex, passage
+from tests.fakes import FakeEmbedder, FakeIndex
 
 ANN = Principal("ann", groups=frozenset({"staff"}))
 SOURCE = Source(id="source", kind="folder", uri="/docs")
@@ -248,11 +248,21 @@ def test_a_passage_that_may_not_be_read_steers_no_search(
         shelf.add(text)
     shelf.catalog.set_access(secret, frozenset({"g:board"}))
     if believed:
-        best = passage(ABOUT)
-        (chunk,) = [key for key, point in shelf.index.points.items() if point.document_id == secret]
-        monkeypatch.setattr(Retriever, "_best", lambda *_: replace(best, chunk_id=chunk))
+        [told] = [p.embedding.dense for p in shelf.index.points.values() if p.document_id == secret]
+        monkeypatch.setattr(shelf.index, "vectors", lambda ids: dict.fromkeys(ids, told))
     found = shelf.retriever(ranking=STEERED).search("canteen", ANN)
     assert ([each.text for each in found] == [*reversed(OTHERS)]) is not believed
+
+
+def test_passages_that_may_not_be_read_keep_no_search_from_being_steered(shelf: Shelf) -> None:
+    for text in (ABOUT, *OTHERS):
+        shelf.add(text)
+    before = shelf.retriever(ranking=STEERED).search("canteen", ANN)
+    for number in range(6):
+        secret = shelf.add(f"canteen {number}", access=frozenset({"g:staff"}))
+        shelf.catalog.set_access(secret, frozenset({"g:board"}))
+    after = shelf.retriever(ranking=STEERED).search("canteen", ANN)
+    assert [each.text for each in after] == [each.text for each in before] == [ABOUT, *OTHERS]
 
 
 def test_a_collection_narrows_the_search(shelf: Shelf) -> None:

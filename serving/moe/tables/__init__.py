@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,6 +91,44 @@ def why_not(table: Table, machine: Machine, needs: tuple[str, ...]) -> str | Non
         if wanted != here:
             return f"{name} is {here or 'missing'}, the table is for {wanted}"
     return None
+
+
+def find_plans(
+    tables: Iterable[Table], machine: Machine, spec: MoESpec
+) -> tuple[tuple[Entry, ...], str]:
+    """Return the plans of the first table that fits, and where they are from or why there are none.
+
+    A table for other sizes is not a table for this model, whatever its name says.
+    """
+    return _find([(table, table.plans) for table in tables], machine, spec, FOR_PLANS)
+
+
+def find_flags(
+    tables: Iterable[Table], machine: Machine, spec: MoESpec
+) -> tuple[tuple[Entry, ...], str]:
+    """Return the same of flags."""
+    return _find([(table, table.flags) for table in tables], machine, spec, FOR_FLAGS)
+
+
+def _find(
+    held: Iterable[tuple[Table, tuple[Entry, ...]]],
+    machine: Machine,
+    spec: MoESpec,
+    needs: tuple[str, ...],
+) -> tuple[tuple[Entry, ...], str]:
+    refused = ["no table"]
+    for table, entries in held:
+        if reason := why_not(table, machine, needs):
+            refused.append(f"{table.name}: {reason}")
+        elif _sizes(table.spec) != _sizes(spec):
+            refused.append(f"{table.name}: it is for {table.spec.name}")
+        elif entries:
+            return entries, table.name
+    return (), "; ".join(refused[-3:])
+
+
+def _sizes(spec: MoESpec) -> tuple[int, int, int, int]:
+    return spec.experts, spec.hidden, spec.intermediate, spec.top_k
 
 
 def entry_for(entries: tuple[Entry, ...], tokens: int) -> Entry | None:
